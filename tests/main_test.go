@@ -1,0 +1,75 @@
+// Package tests runs the built programs the way a user's shell does.
+//
+// The scripts in tests/script are testscript files: each has the programs and
+// docksmith first on its PATH, a home and a store of its own, and no network.
+// As root every script runs a second time as an ordinary user.
+package tests
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// top is the directory made for this run; it is readable by every user, so
+// that the same files serve the run as an ordinary user.
+var top = os.Getenv("DOCKSMITH_TEST_TOP")
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(runTests(m))
+}
+
+func runTests(m *testing.M) int {
+	if top == "" {
+		dir, err := os.MkdirTemp("", "docksmith-test-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer removeAll(dir)
+		top = dir
+		if err := buildPrograms(filepath.Join(dir, "bin")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return m.Run()
+}
+
+// buildPrograms makes what `make` puts into bin.
+func buildPrograms(bin string) error {
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		return err
+	}
+	if err := os.Chmod(filepath.Dir(bin), 0o755); err != nil {
+		return err
+	}
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", bin+"/", "../cmd/...")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the programs: %w\n%s", err, out)
+	}
+	script, err := os.ReadFile("../scripts/docksmith")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(bin, "docksmith"), script, 0o755)
+}
+
+// removeAll removes dir also when a test left directories without permission
+// to enter them.
+func removeAll(dir string) {
+	_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			_ = os.Chmod(path, 0o700) // RemoveAll below tells what could not be removed
+		}
+		return nil
+	})
+	if err := os.RemoveAll(dir); err != nil {
+		fmt.Fprintln(os.Stderr, "clean up:", err)
+	}
+}

@@ -1,0 +1,136 @@
+package tests
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+var update = os.Getenv("UPDATE") != ""
+
+func TestScript(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "script",
+		WorkdirRoot:         workRoot(t),
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		UpdateScripts:       update,
+		Setup:               setup,
+		Condition:           condition,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"asuser": asUser,
+			"status": status,
+			"sh":     shell,
+		},
+	})
+}
+
+// workRoot is where the scripts' directories are made; the ordinary user has
+// one of its own.
+func workRoot(t *testing.T) string {
+	dir := filepath.Join(top, "work-"+strconv.Itoa(os.Geteuid()))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func setup(env *testscript.Env) error {
+	for name, value := range map[string]string{
+		"PATH":              filepath.Join(top, "bin") + string(os.PathListSeparator) + os.Getenv("PATH"),
+		"HOME":              filepath.Join(env.WorkDir, "home"),
+		"DOCKSMITH_ROOT":    filepath.Join(env.WorkDir, "store"),
+		"SOURCE":            repository(),
+		"SOURCE_DATE_EPOCH": "",
+		"NO_COLOR":          "1",
+		"LC_ALL":            "C",
+	} {
+		env.Setenv(name, value)
+	}
+	if os.Geteuid() == 0 {
+		if err := giveToUser(env.WorkDir); err != nil {
+			return err
+		}
+	}
+	return os.MkdirAll(filepath.Join(env.WorkDir, "home"), 0o755)
+}
+
+func repository() string {
+	dir, err := filepath.Abs("..")
+	if err != nil {
+		panic("tests: no working directory: " + err.Error())
+	}
+	return dir
+}
+
+// condition answers [root], [overlay] and [userns].
+func condition(name string) (bool, error) {
+	switch name {
+	case "root":
+		return os.Geteuid() == 0, nil
+	case "overlay":
+		list, err := os.ReadFile("/proc/filesystems")
+		return strings.Contains(string(list), "\toverlay\n"), ignoreMissing(err)
+	case "userns":
+		return os.Geteuid() == 0 || userNamespaces(), nil
+	}
+	return false, errors.New("unknown condition " + name)
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// status runs a command and compares its exit status: status N COMMAND...
+// Its output is there for stdout and stderr checks.
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N COMMAND [ARG]...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		got = exitStatus(exit)
+	case err != nil:
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("%s: status %d, want %d", strings.Join(args[1:], " "), got, want)
+	}
+}
+
+func exitStatus(exit *exec.ExitError) int {
+	if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		return 128 + int(ws.Signal())
+	}
+	return exit.ExitCode()
+}
+
+// shell runs one argument with sh -eu, for pipes: sh 'a | b'. A leading "!"
+// on the line expects failure.
+func shell(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: sh 'COMMANDS'")
+	}
+	err := ts.Exec("sh", "-euc", args[0])
+	if neg && err == nil {
+		ts.Fatalf("unexpected success")
+	}
+	if !neg && err != nil {
+		ts.Fatalf("%v", err)
+	}
+}

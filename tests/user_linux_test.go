@@ -1,0 +1,147 @@
+package tests
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// ordinary is the user that the tests become when they run as root. It needs
+// no entry in any file.
+const ordinary = 54321
+
+// TestScriptAsUser runs every script again without privilege.
+func TestScriptAsUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("already an ordinary user: TestScript has run them")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(top, "tests.test") // the original lies where only root may look
+	if out, err := exec.Command("cp", self, copied).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	work := filepath.Join(top, "work-54321")
+	if err := os.MkdirAll(work, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := giveToUser(work); err != nil {
+		t.Fatal(err)
+	}
+	// The repository may lie where only root may look, too.
+	tree := filepath.Join(top, "source")
+	copyTree := exec.Command("sh", "-ec", `mkdir -p "$1"; cp -R ../scripts ../man ../completions ../tests "$1"; chmod -R a+rX "$1"`, "sh", tree)
+	if out, err := copyTree.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	args := []string{"-test.run=^TestScript$", "-test.v", "-test.parallel=2"}
+	if _, filter, ok := strings.Cut(testRun(), "/"); ok {
+		args[0] += "/" + filter
+	}
+	cmd := exec.Command(copied, args...)
+	cmd.Dir = filepath.Join(tree, "tests")
+	cmd.Env = append(os.Environ(), "DOCKSMITH_TEST_TOP="+top, "HOME="+work, "TMPDIR="+work, "DOCKSMITH_ROOT=")
+	cmd.SysProcAttr = asOrdinary()
+	out, err := cmd.CombinedOutput()
+	reportInner(t, string(out))
+	if err != nil {
+		t.Fatalf("as user %d: %v\n%s", ordinary, err, out)
+	}
+}
+
+// reportInner shows the inner run's skips and passes as tests of their own, so
+// that they are counted.
+func reportInner(t *testing.T, out string) {
+	lines := strings.Split(out, "\n")
+	for i, line := range lines {
+		verdict, name, ok := strings.Cut(strings.TrimSpace(line), ": TestScript/")
+		if !ok || !strings.HasPrefix(verdict, "--- ") {
+			continue
+		}
+		name, _, _ = strings.Cut(name, " ")
+		t.Run(name, func(t *testing.T) {
+			switch verdict {
+			case "--- SKIP":
+				t.Skip(strings.TrimSpace(lines[min(i+1, len(lines)-1)]))
+			case "--- FAIL":
+				t.Fail()
+			}
+		})
+	}
+}
+
+func testRun() string {
+	for _, arg := range os.Args {
+		if v, ok := strings.CutPrefix(arg, "-test.run="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+func asOrdinary() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: ordinary, Gid: ordinary, NoSetGroups: false}}
+}
+
+// asUser runs a command as an ordinary user: asuser COMMAND [ARG]... Its store
+// and home are its own.
+func asUser(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) == 0 {
+		ts.Fatalf("usage: asuser COMMAND [ARG]...")
+	}
+	path, err := exec.LookPath(filepath.Join(top, "bin", args[0]))
+	if err != nil {
+		path, err = exec.LookPath(args[0])
+		ts.Check(err)
+	}
+	cmd := exec.Command(path, args[1:]...)
+	cmd.Dir = ts.Getenv("PWD")
+	if cmd.Dir == "" {
+		cmd.Dir = ts.MkAbs(".")
+	}
+	for _, name := range []string{"PATH", "SOURCE", "NO_COLOR", "LC_ALL", "WORK"} {
+		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
+	}
+	home := ts.MkAbs("userhome")
+	ts.Check(os.MkdirAll(home, 0o755))
+	cmd.Env = append(cmd.Env, "HOME="+home, "DOCKSMITH_ROOT="+filepath.Join(home, "store"))
+	if os.Geteuid() == 0 {
+		ts.Check(giveToUser(home))
+		cmd.SysProcAttr = asOrdinary()
+	}
+	var stdout, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err = cmd.Run()
+	_, _ = ts.Stdout().Write([]byte(stdout.String()))
+	_, _ = ts.Stderr().Write([]byte(stderr.String()))
+	if neg != (err != nil) {
+		ts.Fatalf("as user: %v\n%s%s", err, stdout.String(), stderr.String())
+	}
+}
+
+func giveToUser(dir string) error {
+	return filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, ordinary, ordinary)
+	})
+}
+
+// userNamespaces tries to make one.
+func userNamespaces() bool {
+	cmd := exec.Command("true")
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+	}
+	return cmd.Run() == nil
+}
