@@ -1,0 +1,142 @@
+package tests
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// mayImport is the architecture: which packages of lib each package may import
+// directly. A package that is not listed does not exist.
+var mayImport = map[string]string{
+	"cli":        "",
+	"oci":        "",
+	"dockerfile": "",
+	"elf":        "",
+	"rootfs":     "",
+	"sandbox":    "rootfs",
+	"plan":       "dockerfile",
+	"buildctx":   "rootfs",
+	"layer":      "oci rootfs",
+	"store":      "oci layer rootfs",
+	"cache":      "oci",
+	"verify":     "oci layer store",
+	"build":      "oci plan dockerfile buildctx layer cache rootfs",
+}
+
+// mayUse says which packages may import a third-party module directly; cmd is
+// written as "cmd". A module that is not listed is a new dependency.
+var mayUse = map[string]string{
+	"github.com/fatih/color":                 "cli cmd",
+	"github.com/klauspost/compress":          "layer cache",
+	"github.com/klauspost/pgzip":             "layer",
+	"github.com/mattn/go-isatty":             "cli",
+	"github.com/moby/patternmatcher":         "buildctx build",
+	"github.com/moby/profiles/seccomp":       "sandbox",
+	"github.com/moby/sys/capability":         "sandbox",
+	"github.com/moby/sys/mountinfo":          "sandbox",
+	"github.com/moby/sys/user":               "rootfs sandbox",
+	"github.com/opencontainers/cgroups":      "sandbox",
+	"github.com/opencontainers/go-digest":    "oci layer store cache build verify cmd",
+	"github.com/opencontainers/image-spec":   "oci store build verify cmd",
+	"github.com/opencontainers/runtime-spec": "oci sandbox store build cmd",
+	"github.com/spf13/pflag":                 "cli",
+	"golang.org/x/sync":                      "build layer store buildctx verify",
+	"golang.org/x/sys":                       "rootfs sandbox layer store buildctx cache cmd",
+	"lukechampine.com/blake3":                "buildctx cache build",
+}
+
+// noNetwork are the packages whose presence would let a program connect, or
+// slow its start by their initialisation.
+var noNetwork = []string{"net", "net/http", "crypto/tls"}
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+}
+
+func goList(t *testing.T, goos string, patterns ...string) []goPackage {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Imports,Deps"}, patterns...)...)
+	cmd.Env = append(os.Environ(), "GOOS="+goos, "CGO_ENABLED=0")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []goPackage
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		err := d.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			return list
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, p)
+	}
+}
+
+func TestImportsFollowTheArchitecture(t *testing.T) {
+	for _, goos := range []string{"linux", "darwin"} {
+		for _, p := range goList(t, goos, "docksmith/lib/...", "docksmith/cmd/...") {
+			checkImports(t, p)
+		}
+	}
+}
+
+func checkImports(t *testing.T, p goPackage) {
+	rest, inLib := strings.CutPrefix(p.ImportPath, "docksmith/lib/")
+	name := strings.SplitN(rest, "/", 2)[0]
+	allowed, known := mayImport[name]
+	if inLib && !known {
+		t.Errorf("package %s is not in the table of packages", p.ImportPath)
+	}
+	if !inLib {
+		name = "cmd"
+	}
+	for _, imp := range p.Imports {
+		if other, ok := strings.CutPrefix(imp, "docksmith/lib/"); ok {
+			if inLib && other != name && !slices.Contains(strings.Fields(allowed), other) {
+				t.Errorf("%s imports %s: not in its row of the table", p.ImportPath, imp)
+			}
+			continue
+		}
+		if module := moduleOf(imp); module != "" && !slices.Contains(strings.Fields(mayUse[module]), name) {
+			t.Errorf("%s imports %s: not in the module's row of the table", p.ImportPath, imp)
+		}
+	}
+}
+
+// moduleOf is the module of the table that a third-party import belongs to, or
+// the import itself; empty for the standard library and for ourselves.
+func moduleOf(imp string) string {
+	first, _, _ := strings.Cut(imp, "/")
+	if !strings.Contains(first, ".") {
+		return ""
+	}
+	for module := range mayUse {
+		if imp == module || strings.HasPrefix(imp, module+"/") {
+			return module
+		}
+	}
+	return imp
+}
+
+func TestNoProgramCanReachTheNetwork(t *testing.T) {
+	for _, p := range goList(t, "linux", "docksmith/cmd/...") {
+		for _, banned := range noNetwork {
+			if slices.Contains(p.Deps, banned) {
+				t.Errorf("%s links %s", path.Base(p.ImportPath), banned)
+			}
+		}
+	}
+}
