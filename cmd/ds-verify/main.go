@@ -1,0 +1,194 @@
+// Command ds-verify proves that images, layers and stores are what they claim.
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"docksmith/lib/cli"
+	"docksmith/lib/oci"
+	"docksmith/lib/store"
+	"docksmith/lib/verify"
+)
+
+func main() {
+	cli.Main(&cli.Command{
+		Name:       "ds-verify",
+		Short:      "Prove that images, layers and the store are what they claim to be.",
+		Long:       long,
+		FailStatus: unknown,
+		Commands:   []*cli.Command{imageCommand(), layerCommand(), storeCommand()},
+	})
+}
+
+const long = `
+Everything is read again from the disk; nothing is changed. Each finding is a
+line on standard output, and so is the verdict on each subject.
+Exit status: 0 proven, 1 refuted, 2 could not tell.
+
+    ds-verify image app:v1
+    ds-layer create rootfs | ds-verify layer
+    ds-verify store --json | jq -r 'select(.type == "finding").name'
+`
+
+// unknown is the exit status when it could not be told.
+const unknown = 2
+
+func imageCommand() *cli.Command {
+	var platform string
+	var out output
+	return &cli.Command{
+		Name: "image", Args: "IMAGE...",
+		Short:      "Prove images: digests, sizes, media types, diff IDs, and the entries of layers.",
+		FailStatus: unknown,
+		Flags: func(f *cli.Flags) {
+			f.StringVar(&platform, "platform", "", "look at the image for `OS/ARCH` where there are several")
+			out.flags(f)
+		},
+		Run: func(ctx context.Context, io *cli.IO, args []string) error {
+			if len(args) == 0 {
+				return cli.Usagef("name at least one image")
+			}
+			o := verify.ImageOptions{Found: out.finder(io)}
+			if platform != "" {
+				p, err := oci.ParsePlatform(platform)
+				if err != nil {
+					return cli.Usagef("%v", err)
+				}
+				o.Platform = &p
+			}
+			return withStore(io, func(s *store.Store) error {
+				var jobs []job
+				for _, ref := range args {
+					jobs = append(jobs, func() (verify.Summary, error) { return verify.Image(ctx, s, ref, o) })
+				}
+				return out.verdicts(io, "image", jobs)
+			})
+		},
+	}
+}
+
+func layerCommand() *cli.Command {
+	var out output
+	return &cli.Command{
+		Name: "layer", Args: "[FILE]",
+		Short:      "Prove a layer: one well-formed tar whose entries are safe to apply.",
+		FailStatus: unknown,
+		Flags:      out.flags,
+		Run: func(ctx context.Context, io *cli.IO, args []string) error {
+			name, r, err := io.Input(args)
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			return out.verdicts(io, "layer", []job{func() (verify.Summary, error) {
+				return verify.Layer(ctx, r, name, out.finder(io))
+			}})
+		},
+	}
+}
+
+func storeCommand() *cli.Command {
+	var out output
+	return &cli.Command{
+		Name:       "store",
+		Short:      "Prove the whole store: every blob and every image, and nothing that is nobody's.",
+		FailStatus: unknown,
+		Flags:      out.flags,
+		Run: func(ctx context.Context, io *cli.IO, args []string) error {
+			if len(args) > 0 {
+				return cli.Usagef("no operands are taken")
+			}
+			return withStore(io, func(s *store.Store) error {
+				return out.verdicts(io, "store", []job{func() (verify.Summary, error) {
+					return verify.Store(ctx, s, out.finder(io))
+				}})
+			})
+		},
+	}
+}
+
+func withStore(io *cli.IO, work func(*store.Store) error) error {
+	root, err := io.Root()
+	if err != nil {
+		return err
+	}
+	s, err := store.Open(root)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return work(s)
+}
+
+// job proves one subject.
+type job func() (verify.Summary, error)
+
+// output writes findings and verdicts as lines or as JSON.
+type output struct{ json bool }
+
+func (o *output) flags(f *cli.Flags) {
+	f.BoolVar(&o.json, "json", false, "write JSON lines, closed by {\"type\":\"end\"}")
+}
+
+func (o *output) finder(io *cli.IO) verify.Found {
+	return func(f verify.Finding) {
+		if o.json {
+			_ = io.JSON(struct {
+				Type string `json:"type"`
+				verify.Finding
+			}{"finding", f}) // the output's error is kept and reported at its end
+			return
+		}
+		fmt.Fprintln(io.Stdout, f)
+	}
+}
+
+// verdicts proves each subject and exits with the worst verdict: one that is
+// refuted is worse than one that could not be told.
+func (o *output) verdicts(io *cli.IO, kind string, jobs []job) error {
+	refuted := false
+	var failed error
+	for _, prove := range jobs {
+		sum, err := prove()
+		verdict := "proven"
+		switch {
+		case sum.Findings > 0:
+			verdict, refuted = "refuted", true
+		case err != nil:
+			verdict = "unknown"
+		}
+		if err != nil && failed == nil {
+			failed = err
+		}
+		if err := o.verdict(io, kind, verdict, sum); err != nil {
+			return err
+		}
+	}
+	if o.json {
+		if err := io.JSON(map[string]string{"type": "end"}); err != nil {
+			return err
+		}
+	}
+	if refuted {
+		return &cli.StatusError{Status: 1, Err: failed}
+	}
+	return failed
+}
+
+func (o *output) verdict(io *cli.IO, kind, verdict string, sum verify.Summary) error {
+	if o.json {
+		return io.JSON(struct {
+			Type    string `json:"type"`
+			Kind    string `json:"kind"`
+			Verdict string `json:"verdict"`
+			verify.Summary
+		}{"verdict", kind, verdict, sum})
+	}
+	line := fmt.Sprintf("%s %s: %s", kind, sum.Subject, verdict)
+	if sum.Digest != "" {
+		line += " " + sum.Digest.String()
+	}
+	_, err := fmt.Fprintln(io.Stdout, line)
+	return err
+}

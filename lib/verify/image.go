@@ -1,0 +1,89 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"docksmith/lib/layer"
+	"docksmith/lib/oci"
+	"docksmith/lib/store"
+)
+
+// ImageOptions say how Image looks.
+type ImageOptions struct {
+	// Platform is looked at where ref names several images; nil means this machine's.
+	Platform *oci.Platform
+	// Found is told of each finding. Nil is silent.
+	Found Found
+}
+
+// Image proves the image that ref names: digest and size of manifest, config
+// and layers, their media types, the number of layers against the config's diff
+// IDs and history, each diff ID against the layer's content, and what Layer
+// proves. A ref that names nothing is an error, not a finding.
+func Image(ctx context.Context, s *store.Store, ref string, o ImageOptions) (Summary, error) {
+	sum := Summary{Subject: ref}
+	desc, err := s.Resolve(ref)
+	if err != nil {
+		return sum, fmt.Errorf("verify %s: %w", ref, err)
+	}
+	sum.Digest = desc.Digest
+	img, err := s.Image(ref, o.Platform)
+	if err != nil {
+		err = sum.judge(ctx, o.Found, "image", ref, err)
+		return sum, err
+	}
+	sum.Digest = img.Descriptor.Digest
+	sum.Blobs = 2
+	sum.Bytes = img.Descriptor.Size + img.Manifest.Config.Size
+	for i, l := range img.Layers {
+		if err := sum.layer(ctx, s, l, o.Found); err != nil {
+			return sum, fmt.Errorf("verify %s: layer %d: %w", ref, i+1, err)
+		}
+	}
+	return sum, nil
+}
+
+// layer proves one layer of an image.
+func (sum *Summary) layer(ctx context.Context, s *store.Store, l oci.Layer, found Found) error {
+	name := l.Digest.String()
+	blob, err := s.Open(l.Descriptor)
+	if err != nil {
+		return sum.judge(ctx, found, "layer", name, err)
+	}
+	defer blob.Close()
+	w := newWalk(name, found)
+	err = w.read(ctx, blob)
+	// The blob proves itself at its end, which a decompressor need not reach.
+	if _, end := io.Copy(io.Discard, blob); errors.Is(end, store.ErrCorrupt) {
+		err = end
+	}
+	sum.Blobs++
+	sum.Entries += w.entries
+	sum.Bytes += l.Size
+	sum.Findings += w.findings
+	if err != nil {
+		return sum.judge(ctx, found, "layer", name, err)
+	}
+	if got := w.diffID(); got != l.DiffID {
+		sum.note(found, Finding{"layer", name, fmt.Sprintf("its content is %s, the config says %s", got, l.DiffID)})
+	}
+	if !mediaTypeFits(l.MediaType, w.compression) {
+		sum.note(found, Finding{"layer", name, fmt.Sprintf("its media type is %q, its compression %s", l.MediaType, w.compression)})
+	}
+	return nil
+}
+
+// mediaTypeFits compares a layer's media type with its compression. Docker's
+// type of a gzip layer is what old archives say of plain ones too.
+func mediaTypeFits(mediaType string, c layer.Compression) bool {
+	switch mediaType {
+	case store.LayerMediaType(c):
+		return true
+	case oci.MediaTypeLayer, oci.MediaTypeLayerGzip, oci.MediaTypeLayerZstd:
+		return false
+	}
+	return c == layer.None || c == layer.Gzip
+}
