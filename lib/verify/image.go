@@ -68,10 +68,10 @@ func (sum *Summary) layer(ctx context.Context, s *store.Store, l oci.Layer, foun
 		return sum.judge(ctx, found, "layer", name, err)
 	}
 	if got := w.diffID(); got != l.DiffID {
-		sum.note(found, Finding{"layer", name, fmt.Sprintf("its content is %s, the config says %s", got, l.DiffID)})
+		sum.note(found, Finding{Area: "layer", Name: name, Problem: fmt.Sprintf("its content is %s, the config says %s", got, l.DiffID)})
 	}
 	if !mediaTypeFits(l.MediaType, w.compression) {
-		sum.note(found, Finding{"layer", name, fmt.Sprintf("its media type is %q, its compression %s", l.MediaType, w.compression)})
+		sum.note(found, Finding{Area: "layer", Name: name, Problem: fmt.Sprintf("its media type is %q, its compression %s", l.MediaType, w.compression)})
 	}
 	return nil
 }
