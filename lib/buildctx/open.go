@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package buildctx
+
+import (
+	"errors"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// openSteps opens a path that must not hold a symbolic link, one name at a
+// time: slower than one openat2, but without a limit on the path's length.
+func openSteps(root int, path string, flags int) (int, error) {
+	at := root
+	for {
+		name, rest, more := strings.Cut(path, "/")
+		how := flags
+		if more {
+			how = unix.O_RDONLY | unix.O_DIRECTORY
+		}
+		fd, err := retryOpen(func() (int, error) {
+			return unix.Openat(at, name, how|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		})
+		if at != root {
+			unix.Close(at)
+		}
+		if err != nil || !more {
+			return fd, err
+		}
+		at, path = fd, rest
+	}
+}
+
+func retryOpen(open func() (int, error)) (int, error) {
+	for {
+		fd, err := open()
+		if err != unix.EINTR && err != unix.EAGAIN {
+			return fd, err
+		}
+	}
+}
+
+// retryable: what openat2 cannot say or do, but single steps can.
+func needsSteps(err error) bool {
+	return errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENAMETOOLONG)
+}
+
+// openDir opens a directory by a link-free path.
+func (c *Context) openDir(path string) (*os.File, error) {
+	fd, err := openIn(c.fd, path, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, pathError("open", path, err)
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// statAt is lstat of one name in an open directory, a link's target included.
+func statAt(dir int, name, path string) (Info, error) {
+	info := Info{Path: path}
+	var st unix.Stat_t
+	if err := retry(func() error { return unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) }); err != nil {
+		return info, pathError("lstat", path, err)
+	}
+	info.fill(&st)
+	if info.Type == Symlink {
+		target, err := readlinkAt(dir, name, info.Size)
+		if err != nil {
+			return info, pathError("readlink", path, err)
+		}
+		info.Linkname = target
+	}
+	return info, nil
+}
+
+func readlinkAt(dir int, name string, size int64) (string, error) {
+	for n := max(size+1, 128); n <= 1<<20; n *= 2 {
+		buf := make([]byte, n)
+		m, err := unix.Readlinkat(dir, name, buf)
+		if err != nil {
+			return "", err
+		}
+		if int64(m) < n {
+			return string(buf[:m]), nil
+		}
+	}
+	return "", unix.ENAMETOOLONG
+}
+
+func retry(call func() error) error {
+	for {
+		if err := call(); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+func pathError(op, path string, err error) error {
+	return &os.PathError{Op: op, Path: path, Err: err}
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package buildctx
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// dirTask is a directory that is read exactly once, by whoever claims it first.
+type dirTask struct {
+	job     dirJob
+	claimed atomic.Bool
+	done    chan struct{} // set when it was queued; closed when list is there
+	list    dirList
+}
+
+// readAhead is a few workers and a short queue: what is in flight is bounded by
+// the queue, not by the tree.
+type readAhead struct {
+	queue   chan *dirTask
+	workers sync.WaitGroup
+}
+
+const queueLength = 64
+
+// prefetch queues the directories of a list. Workers start with the first
+// directory that has company; a tree without branches needs none.
+func (w *walker) prefetch(entries []entry) {
+	for i := range entries {
+		task := entries[i].dir
+		if task == nil {
+			continue
+		}
+		if w.ahead == nil {
+			w.ahead = w.startReadAhead()
+		}
+		task.done = make(chan struct{})
+		select {
+		case w.ahead.queue <- task:
+		default:
+			return // the queue is full: the rest is read when it is its turn
+		}
+	}
+}
+
+func (w *walker) startReadAhead() *readAhead {
+	a := &readAhead{queue: make(chan *dirTask, queueLength)}
+	for range min(runtime.GOMAXPROCS(0), 8) - 1 {
+		a.workers.Go(func() {
+			for task := range a.queue {
+				if task.claimed.CompareAndSwap(false, true) {
+					task.list = w.read(task.job)
+					close(task.done)
+				}
+			}
+		})
+	}
+	return a
+}
+
+// take returns the directory's list: read by a worker, or here and now.
+func (a *readAhead) take(w *walker, task *dirTask) dirList {
+	if task.claimed.CompareAndSwap(false, true) {
+		return w.read(task.job)
+	}
+	<-task.done
+	return task.list
+}
+
+// stop ends the workers and waits for them.
+func (w *walker) stop() {
+	if w.ahead == nil {
+		return
+	}
+	for {
+		select {
+		case task := <-w.ahead.queue:
+			task.claimed.Store(true) // nobody will ask
+			continue
+		default:
+		}
+		break
+	}
+	close(w.ahead.queue)
+	w.ahead.workers.Wait()
+}

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package buildctx
+
+import (
+	"errors"
+	"io/fs"
+	"iter"
+	"path"
+	"slices"
+)
+
+// WalkOptions of Walk.
+type WalkOptions struct {
+	// Exclude hides more, by rules that are relative to the directory walked
+	// (COPY --exclude). Nil hides nothing.
+	Exclude *Ignore
+}
+
+// Walk yields the visible entries of a subtree: first the entry operand itself
+// (links among its parents followed, the entry not), then, below a directory,
+// its children in the byte order of their names, each followed by its own. A
+// directory that the rules hide comes only if something visible is below it,
+// and before that. Hidden directories are not entered unless a "!" rule could
+// match inside. Each entry costs one lstat.
+//
+// An error is yielded last and ends the sequence. Entries that vanish while
+// they are walked are left out. The sequence may be iterated more than once;
+// each time it reads the directories anew.
+func (c *Context) Walk(operand string, o WalkOptions) iter.Seq2[Info, error] {
+	return func(yield func(Info, error) bool) {
+		top, err := c.walkTop(operand)
+		if err != nil {
+			yield(Info{Path: clean(operand)}, err)
+			return
+		}
+		w := &walker{c: c, base: top.Path, exclude: o.Exclude, yield: yield}
+		defer w.stop()
+		w.run(top)
+	}
+}
+
+// walkTop is Lstat without the question for visible children, which the walk
+// itself answers.
+func (c *Context) walkTop(operand string) (Info, error) {
+	p := clean(operand)
+	if dir := path.Dir(p); dir != "." {
+		parent, err := c.resolve(dir)
+		if err != nil {
+			return Info{}, err
+		}
+		p = path.Join(parent.Path, path.Base(p))
+	}
+	info, err := c.lstatAny(p)
+	if err != nil || info.Type == Dir {
+		return info, err
+	}
+	return info, c.checkVisible(&info)
+}
+
+// ReadDir returns the visible entries of a directory in the byte order of their
+// names. A link to a directory is followed.
+func (c *Context) ReadDir(operand string) ([]Info, error) {
+	dir, err := c.Resolve(operand)
+	if err != nil {
+		return nil, err
+	}
+	return c.readDir(dir)
+}
+
+func (c *Context) readDir(dir string) ([]Info, error) {
+	state, _ := c.o.Ignore.state(dir)
+	w := &walker{c: c, base: dir}
+	list := w.read(dirJob{path: dir, ignore: state})
+	if list.err != nil {
+		return nil, list.err
+	}
+	infos := make([]Info, 0, len(list.entries))
+	for _, e := range list.entries {
+		if e.hidden {
+			if err := c.checkVisible(&e.Info); err != nil {
+				if errors.Is(err, fs.ErrNotExist) {
+					continue
+				}
+				return nil, err
+			}
+		}
+		infos = append(infos, e.Info)
+	}
+	return infos, nil
+}
+
+// walker is one iteration of Walk. Directories are read ahead of the consumer
+// by a few workers; the consumer reads itself what no worker has begun.
+type walker struct {
+	c       *Context
+	base    string // what exclude's rules are relative to
+	exclude *Ignore
+	yield   func(Info, error) bool
+	ahead   *readAhead
+	pending []Info // hidden directories above, not yet yielded
+}
+
+// dirJob is a directory to be read, with what the rules say about it.
+type dirJob struct {
+	path    string
+	ignore  dirState
+	exclude dirState
+}
+
+// dirList is a directory that was read.
+type dirList struct {
+	entries []entry
+	err     error
+}
+
+type entry struct {
+	Info
+	hidden bool     // a directory that is there for what is below it
+	dir    *dirTask // of a directory: its children
+}
+
+func (w *walker) run(top Info) {
+	job := dirJob{path: top.Path}
+	job.ignore, _ = w.c.o.Ignore.state(top.Path)
+	e := entry{Info: top, hidden: job.ignore.hidden}
+	if top.Type == Dir && (!e.hidden || w.c.o.Ignore.mayRestore(top.Path, job.ignore)) {
+		e.dir = &dirTask{job: job}
+	} else if e.hidden {
+		return
+	}
+	w.visit(&e)
+}
+
+// visit yields an entry and all below it; false means stop.
+func (w *walker) visit(e *entry) bool {
+	if e.hidden {
+		w.pending = append(w.pending, e.Info)
+	} else if !w.emit(e.Info) {
+		return false
+	}
+	if e.dir == nil {
+		return true
+	}
+	depth := len(w.pending)
+	list := w.ahead.take(w, e.dir)
+	if list.err != nil {
+		if errors.Is(list.err, fs.ErrNotExist) || e.hidden && errors.Is(list.err, fs.ErrPermission) {
+			list = dirList{} // gone since it was seen, or none of our business
+		} else {
+			w.yield(e.Info, list.err)
+			return false
+		}
+	}
+	w.prefetch(list.entries)
+	for i := range list.entries {
+		if !w.visit(&list.entries[i]) {
+			return false
+		}
+	}
+	if e.hidden && len(w.pending) == depth {
+		w.pending = w.pending[:depth-1] // nothing visible was found below it
+	}
+	return true
+}
+
+func (w *walker) emit(info Info) bool {
+	for _, dir := range w.pending {
+		if !w.yield(dir, nil) {
+			return false
+		}
+	}
+	w.pending = w.pending[:0]
+	return w.yield(info, nil)
+}
+
+// read lists a directory: one lstat for every entry that is visible or may have
+// something visible below.
+func (w *walker) read(job dirJob) dirList {
+	dir, err := w.c.openDir(job.path)
+	if err != nil {
+		return dirList{err: err}
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return dirList{err: pathError("read", job.path, err)}
+	}
+	slices.Sort(names)
+	list := dirList{entries: make([]entry, 0, len(names))}
+	fd := int(dir.Fd())
+	for _, name := range names {
+		e, keep, err := w.look(fd, job, name)
+		if err != nil {
+			return dirList{err: err}
+		}
+		if keep {
+			list.entries = append(list.entries, e)
+		}
+	}
+	return list
+}
+
+// look judges and describes one name of a directory.
+func (w *walker) look(dir int, job dirJob, name string) (e entry, keep bool, err error) {
+	p := name
+	if job.path != "." {
+		p = job.path + "/" + name
+	}
+	ignore, exclude := w.c.o.Ignore, w.exclude
+	excluded := exclude.hides(w.relative(p), job.exclude)
+	e.hidden = excluded || ignore.hides(p, job.ignore)
+	if e.hidden && !ignore.canRestore() && !exclude.canRestore() {
+		return e, false, nil
+	}
+	e.Info, err = statAt(dir, name, p)
+	if errors.Is(err, fs.ErrNotExist) {
+		return e, false, nil
+	}
+	if err != nil || e.Type != Dir {
+		return e, !e.hidden, err
+	}
+	below := dirJob{path: p, ignore: ignore.child(p, job.ignore), exclude: exclude.child(w.relative(p), job.exclude)}
+	if below.ignore.hidden && !ignore.mayRestore(p, below.ignore) ||
+		below.exclude.hidden && !exclude.mayRestore(w.relative(p), below.exclude) {
+		return e, false, nil
+	}
+	e.dir = &dirTask{job: below}
+	return e, true, nil
+}
+
+// relative is a path as the exclude rules see it.
+func (w *walker) relative(p string) string {
+	if w.exclude == nil || w.base == "." {
+		return p
+	}
+	return p[len(w.base)+1:]
+}
+
+func (g *Ignore) canRestore() bool { return g != nil && g.restores }
