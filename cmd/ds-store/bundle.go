@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"docksmith/lib/cli"
+	"docksmith/lib/oci"
+	"docksmith/lib/sandbox"
+	"docksmith/lib/store"
+)
+
+// runtimeFlags change what an image asks for.
+type runtimeFlags struct {
+	o                             oci.RuntimeOptions
+	entrypoint, platform, network string
+	flags                         *cli.Flags
+}
+
+func (r *runtimeFlags) declare(f *cli.Flags) {
+	r.flags = f
+	f.StringVar(&r.entrypoint, "entrypoint", "", "run `COMMAND` in the place of the entrypoint: words, or a JSON array")
+	f.StringArrayVarP(&r.o.Env, "env", "e", nil, "set `KEY=VALUE`; may be repeated")
+	f.StringVarP(&r.o.User, "user", "u", "", "run as `USER[:GROUP]`")
+	f.StringVarP(&r.o.Cwd, "workdir", "w", "", "start in `DIR`")
+	f.StringVar(&r.o.Hostname, "hostname", "", "host `NAME` inside")
+	f.StringVar(&r.network, "network", "none", "`NET` is none or host")
+	f.Complete("network", "none,host")
+	f.BoolVar(&r.o.Readonly, "readonly", false, "mount the root file system read-only")
+	f.BoolVarP(&r.o.Terminal, "tty", "t", false, "give the process a terminal")
+	f.StringVar(&r.platform, "platform", "", "`OS/ARCH` to pick from an index")
+}
+
+// options reads the flags; command follows the operands, maybe after "--".
+func (r *runtimeFlags) options(command []string) (oci.RuntimeOptions, *oci.Platform, error) {
+	o := r.o
+	if r.flags.Changed("entrypoint") {
+		words, err := commandWords(r.entrypoint)
+		if err != nil {
+			return o, nil, cli.Usagef("--entrypoint: %v", err)
+		}
+		o.Entrypoint = append([]string{}, words...)
+	}
+	if len(command) > 0 {
+		o.Args = command
+	}
+	for _, kv := range o.Env {
+		if err := validEnv(kv); err != nil {
+			return o, nil, cli.Usagef("--env: %v", err)
+		}
+	}
+	switch r.network {
+	case "none":
+	case "host":
+		o.HostNetwork = true
+	default:
+		return o, nil, cli.Usagef("--network %q: want none or host", r.network)
+	}
+	p, err := parsePlatform(r.platform)
+	return o, p, err
+}
+
+func bundleCommand() *cli.Command {
+	var r runtimeFlags
+	var fresh bool
+	return &cli.Command{
+		Name: "bundle", Args: "IMAGE DIR | --new IMAGE [[--] COMMAND [ARG]...]", StopAtOperand: true,
+		Short: "Make an OCI runtime bundle whose root is an overlay of the image's snapshots.",
+		Long: `DIR is made, or must be empty. ds-exec assembles the overlay; "ds-store unpack" makes a
+bundle for other runtimes. The image stays removable, its snapshots last as long as the bundle.
+
+    ds-store bundle app:v1 run/ && ds-exec run run/
+    ds-exec run --rm "$(ds-store bundle --new app:v1 -- sh -c id)"`,
+		Flags: func(f *cli.Flags) {
+			f.BoolVar(&fresh, "new", false, "make the bundle in the store's containers/ and print its path")
+			r.declare(f)
+		},
+		Run: func(ctx context.Context, stdio *cli.IO, args []string) error {
+			least := 2
+			if fresh {
+				least = 1
+			}
+			if err := operands(args, least, -1, "IMAGE or DIR"); err != nil {
+				return err
+			}
+			o, p, err := r.options(afterDashes(args[least:]))
+			if err != nil {
+				return err
+			}
+			return withStore(stdio, func(s *store.Store) error {
+				img, err := s.Image(args[0], p)
+				if err != nil {
+					return err
+				}
+				if err := enterToUnpack(s, stdio, img); err != nil {
+					return err
+				}
+				if !fresh {
+					return s.WriteBundle(ctx, img, args[1], o)
+				}
+				return newBundle(ctx, stdio, s, img, o)
+			})
+		},
+	}
+}
+
+func afterDashes(args []string) []string {
+	if len(args) > 0 && args[0] == "--" {
+		return args[1:]
+	}
+	return args
+}
+
+func newBundle(ctx context.Context, stdio *cli.IO, s *store.Store, img *store.Image, o oci.RuntimeOptions) error {
+	dir, err := s.NewContainer()
+	if err != nil {
+		return err
+	}
+	if err := s.WriteBundle(ctx, img, dir, o); err != nil {
+		os.RemoveAll(dir)
+		return err
+	}
+	_, err = fmt.Fprintln(stdio.Stdout, dir)
+	return err
+}
+
+func unpackCommand() *cli.Command {
+	var r runtimeFlags
+	return &cli.Command{
+		Name: "unpack", Args: "IMAGE DIR [[--] COMMAND [ARG]...]", StopAtOperand: true,
+		Short: "Make an OCI runtime bundle with the whole file system in DIR/rootfs.",
+		Long: `Nothing in DIR refers to the store, and any OCI runtime takes it.
+
+    ds-store unpack app:v1 b && runc run -b b app`,
+		Flags: func(f *cli.Flags) { r.declare(f) },
+		Run: func(ctx context.Context, stdio *cli.IO, args []string) error {
+			if err := operands(args, 2, -1, "IMAGE or DIR"); err != nil {
+				return err
+			}
+			o, p, err := r.options(afterDashes(args[2:]))
+			if err != nil {
+				return err
+			}
+			return withStore(stdio, func(s *store.Store) error {
+				img, err := s.Image(args[0], p)
+				if err != nil {
+					return err
+				}
+				if err := enterUserNamespace(s, stdio); err != nil {
+					return err
+				}
+				return s.UnpackBundle(ctx, img, args[1], o, func(m string) { stdio.Warnf("%s", m) })
+			})
+		},
+	}
+}
+
+// enterUserNamespace makes an ordinary user root in a user namespace, where the
+// owners that layers speak of exist. The program starts again from its beginning
+// there, so what it has leased is given up.
+func enterUserNamespace(s *store.Store, stdio *cli.IO) error {
+	if os.Geteuid() == 0 {
+		return nil
+	}
+	if err := s.Close(); err != nil {
+		return err
+	}
+	return sandbox.EnterUserNamespace(sandbox.UserNamespaceOptions{Warn: func(m string) { stdio.Warnf("%s", m) }})
+}
+
+// enterToUnpack enters when a layer is still to be unpacked.
+func enterToUnpack(s *store.Store, stdio *cli.IO, img *store.Image) error {
+	if s.HasSnapshots(img.Layers) {
+		return nil
+	}
+	return enterUserNamespace(s, stdio)
+}
+
+// enterToRemove enters when snapshots may have to go, whose files belong to
+// mapped users.
+func enterToRemove(s *store.Store, stdio *cli.IO) error {
+	if !s.HasAnySnapshot() {
+		return nil
+	}
+	return enterUserNamespace(s, stdio)
+}

@@ -1,0 +1,348 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+
+	"docksmith/lib/oci"
+)
+
+// GCOptions say what a collection spares. The zero value spares what a name, a
+// bundle or a living process needs, and nothing else.
+type GCOptions struct {
+	// Keep lists blobs (by digest or, for layers, diff ID) and snapshots (by chain
+	// ID) to keep besides, such as those that cache records speak of.
+	Keep []digest.Digest
+	// Grace spares blobs, snapshots and images without a name that are younger: a
+	// layer added by one command is there for the next. Default: none.
+	Grace time.Duration
+	// DryRun only counts.
+	DryRun bool
+}
+
+// GCResult is what a collection removed, or would remove.
+type GCResult struct {
+	Images    []digest.Digest // entries without a name
+	Blobs     []digest.Digest
+	Snapshots []digest.Digest
+	Temps     []string // work of processes that are gone
+	Bytes     int64    // disk space of all of it
+}
+
+// roots is what must stay.
+type roots struct {
+	blobs     map[digest.Digest]bool
+	snapshots map[digest.Digest]bool
+}
+
+func newRoots() roots {
+	return roots{map[digest.Digest]bool{}, map[digest.Digest]bool{}}
+}
+
+func (r roots) keep(d digest.Digest) { r.blobs[d], r.snapshots[d] = true, true }
+
+// GC removes what nothing needs. It stops other processes for as long as it
+// takes to list the store, not for their own work.
+func (s *Store) GC(ctx context.Context, o GCOptions) (GCResult, error) {
+	lock, err := lockFile(ctx, s.path(fileGCLock), unix.LOCK_EX)
+	if err != nil {
+		return GCResult{}, err
+	}
+	defer lock.Close()
+	var res GCResult
+	young := time.Now().Add(-o.Grace)
+	if err := s.dropUnnamed(ctx, young, o.DryRun, &res); err != nil {
+		return res, fmt.Errorf("collect: %w", err)
+	}
+	keep, err := s.roots(func(d oci.Descriptor) bool {
+		return o.DryRun && slices.Contains(res.Images, d.Digest) && entryName(d) == ""
+	})
+	if err != nil {
+		return res, fmt.Errorf("collect: %w", err)
+	}
+	for _, d := range o.Keep {
+		keep.keep(d)
+		s.keepLayer(d, keep)
+	}
+	if err := s.sweepBlobs(keep, young, o.DryRun, &res); err != nil {
+		return res, fmt.Errorf("collect: %w", err)
+	}
+	if err := s.sweepSnapshots(keep, young, o.DryRun, &res); err != nil {
+		return res, fmt.Errorf("collect: %w", err)
+	}
+	if err := s.sweepLinks(o.DryRun); err != nil {
+		return res, fmt.Errorf("collect: %w", err)
+	}
+	res.Temps, err = s.sweep(o.DryRun)
+	return res, err
+}
+
+// dropUnnamed removes the index entries that have no name and are old enough.
+func (s *Store) dropUnnamed(ctx context.Context, young time.Time, dryRun bool, res *GCResult) error {
+	held, err := s.leased()
+	if err != nil {
+		return err
+	}
+	return s.changeIndex(ctx, func(entries []oci.Descriptor) ([]oci.Descriptor, bool, error) {
+		left := slices.DeleteFunc(entries, func(d oci.Descriptor) bool {
+			created, ours := entryCreated(d)
+			drop := entryName(d) == "" && ours && !held[d.Digest] && created.Before(young)
+			if drop {
+				res.Images = append(res.Images, d.Digest)
+			}
+			return drop
+		})
+		return left, len(res.Images) > 0 && !dryRun, nil
+	})
+}
+
+// roots collects what index entries, leases and bundles need. Entries for which
+// skip answers true do not count. The caller has gc.lock exclusively.
+func (s *Store) roots(skip func(oci.Descriptor) bool) (roots, error) {
+	keep := newRoots()
+	held, err := s.leased()
+	if err != nil {
+		return keep, err
+	}
+	for d := range held {
+		keep.keep(d)
+	}
+	if err := s.bundleRoots(keep); err != nil {
+		return keep, err
+	}
+	idx, err := s.readIndex()
+	if err != nil {
+		return keep, err
+	}
+	for _, d := range idx.Manifests {
+		if !skip(d) {
+			if err := s.imageRoots(d, keep); err != nil {
+				return keep, fmt.Errorf("image %s: %w", entryOrDigest(d), err)
+			}
+		}
+	}
+	return keep, nil
+}
+
+func entryOrDigest(d oci.Descriptor) string {
+	if n := entryName(d); n != "" {
+		return n
+	}
+	return d.Digest.String()
+}
+
+// imageRoots keeps the blobs of an image, or of all images of an index, and the
+// snapshots of every prefix of their layers.
+func (s *Store) imageRoots(desc oci.Descriptor, keep roots) error {
+	blobs := map[digest.Digest]oci.Descriptor{}
+	if err := s.closure(desc, blobs); err != nil {
+		// An image that is torn already must not stop the rest, but what is left
+		// of it stays: whoever looks into it needs it.
+		if !errors.Is(err, oci.ErrNotFound) && !errors.Is(err, ErrCorrupt) {
+			return err
+		}
+	}
+	for d, b := range blobs {
+		keep.blobs[d] = true
+		if !oci.IsConfig(b.MediaType) {
+			continue
+		}
+		raw, err := s.ReadDocument(b)
+		if err != nil {
+			continue
+		}
+		if cfg, err := oci.DecodeImage(raw); err == nil {
+			var chain digest.Digest
+			for _, diff := range cfg.RootFS.DiffIDs {
+				chain = oci.NextChainID(chain, diff)
+				keep.snapshots[chain] = true
+			}
+		}
+	}
+	return nil
+}
+
+// keepLayer keeps the blobs of a layer known by its diff ID.
+func (s *Store) keepLayer(diffID digest.Digest, keep roots) {
+	if oci.ValidDigest(diffID) != nil {
+		return
+	}
+	links, _ := filepath.Glob(s.path(dirLayers, diffID.Encoded()+".*")) // the pattern is well formed
+	for _, link := range links {
+		if target, err := os.Readlink(link); err == nil {
+			keep.blobs[digest.NewDigestFromEncoded(digest.SHA256, filepath.Base(target))] = true
+		}
+	}
+}
+
+// bundleRoots keeps the snapshots that bundles stand on: those in containers/
+// and those registered by RegisterBundle. A registered bundle that is gone is
+// forgotten.
+func (s *Store) bundleRoots(keep roots) error {
+	configs, err := filepath.Glob(s.path(dirContainers, "*", "config.json"))
+	if err != nil {
+		return err
+	}
+	registered, err := os.ReadDir(s.path(dirBundles))
+	if err != nil {
+		return err
+	}
+	for _, r := range registered {
+		link := s.path(dirBundles, r.Name())
+		config := filepath.Join(link, "config.json")
+		if _, err := os.Stat(config); errors.Is(err, fs.ErrNotExist) {
+			os.Remove(link)
+			continue
+		}
+		configs = append(configs, config)
+	}
+	for _, c := range configs {
+		lowers, err := bundleLowers(c)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // removed this moment
+		}
+		if err != nil {
+			return fmt.Errorf("bundle %s: %w", filepath.Dir(c), err)
+		}
+		for _, l := range lowers {
+			if filepath.Dir(l) == s.path(dirSnapshots) {
+				keep.snapshots[digest.NewDigestFromEncoded(digest.SHA256, filepath.Base(l))] = true
+			}
+		}
+	}
+	return nil
+}
+
+func bundleLowers(config string) ([]string, error) {
+	raw, err := os.ReadFile(config)
+	if err != nil {
+		return nil, err
+	}
+	var spec struct {
+		Annotations map[string]string `json:"annotations"`
+	}
+	if err := json.Unmarshal(raw, &spec); err != nil {
+		return nil, err
+	}
+	return SplitLowers(spec.Annotations[oci.AnnotationOverlayLower]), nil
+}
+
+func (s *Store) sweepBlobs(keep roots, young time.Time, dryRun bool, res *GCResult) error {
+	return eachDigest(s.path(dirBlobs), func(d digest.Digest, info fs.FileInfo) error {
+		if keep.blobs[d] || info.ModTime().After(young) {
+			return nil
+		}
+		res.Blobs = append(res.Blobs, d)
+		res.Bytes += allocated(info)
+		if dryRun {
+			return nil
+		}
+		return os.Remove(s.BlobPath(d))
+	})
+}
+
+func (s *Store) sweepSnapshots(keep roots, young time.Time, dryRun bool, res *GCResult) error {
+	return eachDigest(s.path(dirSnapshots), func(chain digest.Digest, info fs.FileInfo) error {
+		// Modification times of snapshots are those of the layer; the change time
+		// is that of the rename that made them visible.
+		if keep.snapshots[chain] || changed(info).After(young) {
+			return nil
+		}
+		res.Snapshots = append(res.Snapshots, chain)
+		n, err := diskUsage(s.snapshotPath(chain), map[inode]bool{})
+		if err != nil {
+			return err
+		}
+		res.Bytes += n
+		if dryRun {
+			return nil
+		}
+		return s.discard(s.snapshotPath(chain))
+	})
+}
+
+// sweepLinks forgets which blob held a layer when that is gone.
+func (s *Store) sweepLinks(dryRun bool) error {
+	if dryRun {
+		return nil
+	}
+	links, err := os.ReadDir(s.path(dirLayers))
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		link := s.path(dirLayers, l.Name())
+		if _, err := os.Stat(link); errors.Is(err, fs.ErrNotExist) {
+			if err := os.Remove(link); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// eachDigest calls f for the entries of dir whose names are digests, in order.
+func eachDigest(dir string, f func(digest.Digest, fs.FileInfo) error) error {
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		d := digest.NewDigestFromEncoded(digest.SHA256, n.Name())
+		if oci.ValidDigest(d) != nil {
+			continue
+		}
+		info, err := n.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := f(d, info); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// JoinLowers writes lower directories, top first, the way overlayfs and a
+// bundle's annotation have them: separated by ":", which is escaped in names.
+func JoinLowers(dirs []string) string {
+	out := make([]string, len(dirs))
+	for i, d := range dirs {
+		out[i] = strings.NewReplacer(`\`, `\\`, `:`, `\:`).Replace(d)
+	}
+	return strings.Join(out, ":")
+}
+
+// SplitLowers is the inverse of JoinLowers.
+func SplitLowers(s string) []string {
+	if s == "" {
+		return nil
+	}
+	dirs := []string{""}
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '\\' && i+1 < len(s):
+			i++
+			dirs[len(dirs)-1] += s[i : i+1]
+		case s[i] == ':':
+			dirs = append(dirs, "")
+		default:
+			dirs[len(dirs)-1] += s[i : i+1]
+		}
+	}
+	return dirs
+}

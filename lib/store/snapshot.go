@@ -1,0 +1,168 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+
+	"docksmith/lib/layer"
+	"docksmith/lib/oci"
+)
+
+// A snapshot is an unpacked layer on top of exactly the layers below it, as a
+// directory for overlayfs, named by the chain ID of the stack it ends.
+
+func (s *Store) snapshotPath(chain digest.Digest) string {
+	return s.path(dirSnapshots, chain.Encoded())
+}
+
+// HasSnapshot reports whether the snapshot of chain is there.
+func (s *Store) HasSnapshot(chain digest.Digest) bool {
+	if oci.ValidDigest(chain) != nil {
+		return false
+	}
+	st, err := os.Lstat(s.snapshotPath(chain))
+	return err == nil && st.IsDir()
+}
+
+// HasSnapshots reports whether a stack of layers, bottom first, is unpacked
+// whole: Snapshots will then only look.
+func (s *Store) HasSnapshots(layers []oci.Layer) bool {
+	var chain digest.Digest
+	for _, l := range layers {
+		chain = oci.NextChainID(chain, l.DiffID)
+		if !s.HasSnapshot(chain) {
+			return false
+		}
+	}
+	return true
+}
+
+// Snapshots returns the directories of a stack of layers, which are given
+// bottom first, top first: the lower directories of an overlay. Those that are
+// missing are unpacked from their blobs, and only one whose content has its diff
+// ID becomes visible. They are leased until Close.
+//
+// Unpacking needs the privilege to own files: see sandbox.EnterUserNamespace.
+func (s *Store) Snapshots(ctx context.Context, layers []oci.Layer) ([]string, error) {
+	var chain digest.Digest
+	chains := make([]digest.Digest, len(layers))
+	for i, l := range layers {
+		chain = oci.NextChainID(chain, l.DiffID)
+		chains[i] = chain
+	}
+	if err := s.Hold(chains...); err != nil {
+		return nil, err
+	}
+	var lowers []string
+	for i, l := range layers {
+		if !s.HasSnapshot(chains[i]) {
+			if err := s.unpack(ctx, l, chains[i], lowers); err != nil {
+				return nil, fmt.Errorf("unpack layer %s: %w", l.Digest, err)
+			}
+		}
+		lowers = slices.Insert(lowers, 0, s.snapshotPath(chains[i]))
+	}
+	return lowers, nil
+}
+
+// unpack makes the snapshot chain. Processes that want the same one wait for
+// each other: doing it twice at once costs more than it saves.
+func (s *Store) unpack(ctx context.Context, l oci.Layer, chain digest.Digest, lowers []string) error {
+	lock, err := lockFile(ctx, s.path(dirTemp, "unpack-"+chain.Encoded()), unix.LOCK_EX)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	defer os.Remove(lock.Name()) // who waits for the removed file finds the snapshot, or does the work twice
+	if s.HasSnapshot(chain) {
+		return nil
+	}
+	temp, err := s.TempDir("snapshot")
+	if err != nil {
+		return err
+	}
+	defer temp.Close()
+	dir := filepath.Join(temp.Path, "x")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	if err := s.ApplyLayer(ctx, l, dir, layer.ApplyOptions{Form: layer.Overlay, Lowers: lowers}); err != nil {
+		return err
+	}
+	return s.AddSnapshot(chain, dir)
+}
+
+// ApplyLayer applies a layer's tar to dir and then proves its diff ID. On an
+// error what was made stays in dir for the caller to remove.
+func (s *Store) ApplyLayer(ctx context.Context, l oci.Layer, dir string, o layer.ApplyOptions) error {
+	blob, err := s.openBlob(l.Descriptor)
+	if err != nil {
+		return err
+	}
+	defer blob.Close()
+	tar, _, err := layer.Decompress(blob, layer.DecompressOptions{})
+	if err != nil {
+		return err
+	}
+	defer tar.Close()
+	// The diff ID proves the content, so the compressed bytes are not hashed too.
+	h := sha256.New()
+	fan := newFan(hashSink(h))
+	all := io.TeeReader(tar, fan)
+	err = layer.Apply(ctx, all, dir, o)
+	if err == nil {
+		// Apply stops at the end mark or after it; the diff ID is of everything.
+		_, err = io.Copy(io.Discard, all)
+	}
+	if err := errors.Join(err, fan.Close()); err != nil {
+		return err
+	}
+	if got := digest.NewDigest(digest.SHA256, h); got != l.DiffID {
+		return fmt.Errorf("diff ID %s: %w: it is %s", l.DiffID, ErrCorrupt, got)
+	}
+	return nil
+}
+
+// AddSnapshot takes over dir, an overlay upper directory or a tree unpacked in
+// the overlay form, as the snapshot chain, by renaming it: dir must be on the
+// file system of the store, as a Temp is, and complete. When the snapshot is
+// there already it stays and dir is removed. It is leased until Close.
+func (s *Store) AddSnapshot(chain digest.Digest, dir string) error {
+	if err := oci.ValidDigest(chain); err != nil {
+		return fmt.Errorf("add snapshot: %w", err)
+	}
+	if err := s.shared.lock(context.Background()); err != nil {
+		return err
+	}
+	defer s.shared.unlock()
+	if err := s.hold(chain); err != nil {
+		return err
+	}
+	if s.HasSnapshot(chain) {
+		return s.discard(dir)
+	}
+	if err := s.markUnsynced(kindSnapshot, chain); err != nil {
+		return err
+	}
+	err := renameNew(dir, s.snapshotPath(chain))
+	if errors.Is(err, fs.ErrExist) || errors.Is(err, unix.ENOTEMPTY) {
+		return s.discard(dir)
+	}
+	return err
+}
+
+// HasAnySnapshot reports whether anything is unpacked.
+func (s *Store) HasAnySnapshot() bool {
+	names, err := os.ReadDir(s.path(dirSnapshots))
+	return err != nil || len(names) > 0
+}
