@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -158,9 +159,10 @@ func (o *output) verdicts(io *cli.IO, kind string, jobs []job) error {
 		case err != nil:
 			verdict = "unknown"
 		}
-		if err != nil && failed == nil {
-			failed = err
+		if failed != nil && err != nil {
+			io.Warnf("%v", failed)
 		}
+		failed = cmp.Or(err, failed)
 		if err := o.verdict(io, kind, verdict, sum); err != nil {
 			return err
 		}

@@ -27,7 +27,7 @@ func Image(ctx context.Context, s *store.Store, ref string, o ImageOptions) (Sum
 	sum := Summary{Subject: ref}
 	desc, err := s.Resolve(ref)
 	if err != nil {
-		return sum, fmt.Errorf("verify %s: %w", ref, err)
+		return sum, err // it names the image
 	}
 	sum.Digest = desc.Digest
 	img, err := s.Image(ref, o.Platform)
