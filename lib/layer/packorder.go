@@ -32,6 +32,9 @@ func packOrder(entries []Source, closed bool) ([]packItem, error) {
 		return ComparePaths(entries[a.index].Path, entries[b.index].Path)
 	})
 	items = lastOfEach(items, entries)
+	if err := checkParents(items, entries); err != nil {
+		return nil, err
+	}
 	if hasLinks {
 		if err := orderLinks(items, entries, closed); err != nil {
 			return nil, err
@@ -87,6 +90,21 @@ func lastOfEach(items []packItem, entries []Source) []packItem {
 		kept = append(kept, it)
 	}
 	return kept
+}
+
+// checkParents refuses what lies below something that is not a directory.
+func checkParents(items []packItem, entries []Source) error {
+	file := ""
+	for _, it := range items {
+		e := &entries[it.index].Entry
+		if file != "" && strings.HasPrefix(e.Path, file) && e.Path[len(file)] == '/' {
+			return fmt.Errorf("%q: %q is not a directory", e.Path, file)
+		}
+		if e.Type != TypeDir && e.Type != TypeOpaque {
+			file = e.Path
+		}
+	}
+	return nil
 }
 
 // orderLinks makes the first name of a hard-linked file the one with the content.
