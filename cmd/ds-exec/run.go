@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+
+	"docksmith/lib/cli"
+	"docksmith/lib/sandbox"
+)
+
+// Exit statuses beside the command's own.
+const (
+	statusOurs         = 125
+	statusNotInvocable = 126
+	statusNotFound     = 127
+)
+
+// settings are the flags of ds-exec run.
+type settings struct {
+	sandbox.Options
+	env, volumes, tmpfs   []string
+	memory, network       string
+	seccomp, noSeccomp    bool
+	namespaces            bool
+	rootless, noRootless  bool
+	interactive, terminal bool
+	remove                bool
+	statusFD              int
+	pidFile               string
+}
+
+func runCommand() *cli.Command {
+	s := &settings{}
+	return &cli.Command{
+		Name:          "run",
+		Args:          "BUNDLE [[--] COMMAND [ARG]...]",
+		Short:         "Run the bundle's process, or COMMAND in its place.",
+		Long:          runLong,
+		StopAtOperand: true,
+		FailStatus:    statusOurs,
+		Flags:         s.declare,
+		Run:           s.run,
+	}
+}
+
+const runLong = `BUNDLE is a directory with config.json. Options end at it. Everything is isolated
+unless told otherwise, and what the machine cannot give is an error.
+Exit status: that of the command, 128+N when signal N ended it; 125 our failure,
+126 the command cannot be invoked, 127 it is not found.
+
+    ds-store bundle app:v1 run/
+    ds-exec run --env GREETING=Hi --volume /srv/data:/data:ro run/
+    ds-exec run run/ -- sh -c 'id; ps'`
+
+func (s *settings) declare(f *cli.Flags) {
+	f.StringArrayVarP(&s.env, "env", "e", nil, "set `KEY=VALUE` in the environment, or KEY from ours")
+	f.StringArrayVarP(&s.volumes, "volume", "v", nil, "mount `SOURCE:DESTINATION[:OPTION,...]`")
+	f.StringArrayVar(&s.tmpfs, "tmpfs", nil, "mount an empty file system in memory on `DESTINATION[:OPTION,...]`")
+	f.BoolVar(&s.Readonly, "readonly", false, "make the root read-only")
+	f.StringVar(&s.Hostname, "hostname", "", "host name inside: `NAME`")
+	f.StringVarP(&s.User, "user", "u", "", "run as `USER[:GROUP]`, by name or number")
+	f.StringVarP(&s.Cwd, "workdir", "w", "", "start in `DIR`")
+	f.StringVar(&s.network, "network", "", "`none` for loopback only, host for the machine's network")
+	f.StringVarP(&s.memory, "memory", "m", "", "limit memory to `SIZE` bytes, or with a suffix k, m, g, t")
+	f.Float64Var(&s.Limits.CPUs, "cpus", 0, "limit processor time to `N` processors' worth")
+	f.Int64Var(&s.Limits.Pids, "pids-limit", 0, "limit processes and threads to `N`")
+	f.BoolVar(&s.namespaces, "namespaces", false, "isolate by namespaces (the default)")
+	f.BoolVar(&s.NoNamespaces, "no-namespaces", false, "share everything but the file system with the machine")
+	f.BoolVar(&s.seccomp, "seccomp", false, "filter system calls (the default)")
+	f.BoolVar(&s.noSeccomp, "no-seccomp", false, "allow every system call")
+	f.BoolVar(&s.rootless, "rootless", false, "use a user namespace (the default for an ordinary user)")
+	f.BoolVar(&s.noRootless, "no-rootless", false, "fail rather than use a user namespace")
+	f.BoolVar(&s.NoInit, "no-init", false, "make the command process 1")
+	f.BoolVar(&s.remove, "rm", false, "remove the bundle afterwards")
+	f.IntVar(&s.statusFD, "status-fd", -1, "report what happens as JSON lines on descriptor `N`")
+	f.StringVar(&s.pidFile, "pid-file", "", "write the command's process id to `FILE`")
+	f.BoolVarP(&s.interactive, "interactive", "i", false, "accepted: standard input is always passed on")
+	f.BoolVarP(&s.terminal, "tty", "t", false, "insist that standard input is a terminal, which the command then uses")
+	f.Complete("volume", "dir")
+	f.Complete("workdir", "dir")
+	f.Complete("pid-file", "file")
+	f.Complete("network", "none,host")
+}
+
+func (s *settings) run(ctx context.Context, io *cli.IO, args []string) (err error) {
+	if len(args) == 0 {
+		return cli.Usagef("BUNDLE is missing")
+	}
+	if s.remove { // whatever happens: who said --rm has no other use for it
+		defer func() {
+			if rerr := removeBundle(args[0]); rerr != nil {
+				err = errors.Join(err, rerr)
+			}
+		}()
+	}
+	if err := s.parse(io, args[1:]); err != nil {
+		return err
+	}
+	if err := s.enter(io); err != nil {
+		return err
+	}
+	report, err := openStatus(s.statusFD)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, report.close()) }()
+	res, err := s.exec(ctx, io, args[0], report)
+	if err != nil {
+		report.fail(err)
+		return statusOf(err)
+	}
+	report.exited(res)
+	if res.Signal != 0 && ctx.Err() != nil && interrupts(syscall.Signal(res.Signal)) {
+		return ctx.Err() // the signal was for us, too: die of it
+	}
+	if res.Status != 0 {
+		return cli.ExitStatus(res.Status)
+	}
+	return nil
+}
+
+func interrupts(sig syscall.Signal) bool {
+	return sig == syscall.SIGINT || sig == syscall.SIGTERM || sig == syscall.SIGHUP
+}
+
+// enter makes an ordinary user root in a user namespace.
+func (s *settings) enter(io *cli.IO) error {
+	if os.Geteuid() == 0 {
+		if s.rootless && !sandbox.InUserNamespace() {
+			return cli.Usagef("--rootless: already root: run as an ordinary user for a user namespace")
+		}
+		return nil
+	}
+	if s.noRootless {
+		return cli.WithHint(errors.New("--no-rootless: an ordinary user cannot make a container without a user namespace"), "run as root")
+	}
+	root, err := io.Root()
+	if err != nil {
+		return err
+	}
+	return sandbox.EnterUserNamespace(sandbox.UserNamespaceOptions{Env: []string{"DOCKSMITH_ROOT=" + root}})
+}
+
+// exec runs the container. A first SIGINT, SIGTERM or SIGHUP is the command's
+// to deal with; a third one ends it.
+func (s *settings) exec(ctx context.Context, io *cli.IO, dir string, report *status) (sandbox.Result, error) {
+	b, err := sandbox.OpenBundle(dir)
+	if err != nil {
+		return sandbox.Result{}, err
+	}
+	defer b.Close()
+	s.Warn = func(sentence string) { io.Warnf("%s", sentence) }
+	var pidErr error
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	s.Started = func(pid int) {
+		report.started(pid)
+		if s.pidFile != "" {
+			if pidErr = os.WriteFile(s.pidFile, []byte(strconv.Itoa(pid)+"\n"), 0o644); pidErr != nil {
+				cancel()
+			}
+		}
+	}
+	stop := killOnThird(cancel)
+	defer stop()
+	res, err := sandbox.Run(ctx, b, s.Options)
+	return res, errors.Join(err, pidErr)
+}
+
+// killOnThird calls kill at the third request to end.
+func killOnThird(kill func()) (stop func()) {
+	ch := make(chan os.Signal, 4)
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		if !signal.Ignored(sig) {
+			signal.Notify(ch, sig)
+		}
+	}
+	go func() {
+		n := 0
+		for range ch {
+			if n++; n == 3 {
+				kill()
+			}
+		}
+	}()
+	return func() { signal.Stop(ch); close(ch) }
+}
+
+func statusOf(err error) error {
+	status := statusOurs
+	switch {
+	case errors.Is(err, sandbox.ErrCommandNotFound):
+		status = statusNotFound
+	case errors.Is(err, sandbox.ErrCommandNotInvocable):
+		status = statusNotInvocable
+	}
+	return &cli.StatusError{Status: status, Err: err}
+}
+
+func removeBundle(dir string) error { return os.RemoveAll(dir) }

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"docksmith/lib/cli"
+	"docksmith/lib/sandbox"
+)
+
+// status tells a program what happens, apart from the command's own output and
+// exit status. Readers ignore types and members that they do not know.
+type status struct {
+	file *os.File // nil: nobody listens
+	err  error
+}
+
+func openStatus(fd int) (*status, error) {
+	if fd < 0 {
+		return &status{}, nil
+	}
+	f := os.NewFile(uintptr(fd), "status descriptor")
+	if f == nil {
+		return nil, cli.Usagef("--status-fd %d: not a descriptor", fd)
+	}
+	if _, err := f.Stat(); err != nil {
+		return nil, cli.Usagef("--status-fd %d: not an open descriptor", fd)
+	}
+	return &status{file: f}, nil
+}
+
+type event struct {
+	Type       string `json:"type"`
+	PID        int    `json:"pid,omitempty"`
+	Status     *int   `json:"status,omitempty"`
+	Signal     int    `json:"signal,omitempty"`
+	OOM        bool   `json:"oom,omitempty"`
+	PeakMemory int64  `json:"peakMemory,omitempty"`
+	Message    string `json:"message,omitempty"`
+}
+
+func (s *status) started(pid int) { s.write(event{Type: "started", PID: pid}) }
+
+func (s *status) exited(r sandbox.Result) {
+	s.write(event{Type: "exited", Status: &r.Status, Signal: r.Signal, OOM: r.OOM, PeakMemory: r.PeakMemory})
+}
+
+func (s *status) fail(err error) { s.write(event{Type: "error", Message: err.Error()}) }
+
+func (s *status) write(e event) {
+	if s.file == nil || s.err != nil {
+		return
+	}
+	line, err := json.Marshal(e)
+	if err == nil {
+		_, err = s.file.Write(append(line, '\n'))
+	}
+	s.err = err
+}
+
+// close ends the stream. A reader that does not see the end was cut off.
+func (s *status) close() error {
+	if s.file == nil {
+		return nil
+	}
+	s.write(event{Type: "end"})
+	if s.err != nil {
+		return fmt.Errorf("report status: %w", s.err)
+	}
+	return nil
+}

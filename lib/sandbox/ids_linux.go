@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sandbox
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+
+	"docksmith/lib/rootfs"
+)
+
+// idMaps are the ids that exist in the caller's user namespace. They are read
+// once, by the first call, which must come from where /proc is the host's.
+type idMaps struct {
+	uids, gids []idRange // of the namespace
+	setgroups  bool      // false where an ordinary user mapped without help
+}
+
+var ownIDs = sync.OnceValue(func() idMaps {
+	groups, err := os.ReadFile("/proc/self/setgroups")
+	return idMaps{
+		uids: readMap("/proc/self/uid_map"), gids: readMap("/proc/self/gid_map"),
+		setgroups: err != nil || strings.TrimSpace(string(groups)) == "allow",
+	}
+})
+
+// readMap reads the ids of a map as the namespace sees them; without the file,
+// all there are.
+func readMap(file string) []idRange {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return []idRange{{0, 1 << 32}}
+	}
+	var out []idRange
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		if len(f) != 3 {
+			continue
+		}
+		first, err1 := strconv.ParseUint(f[0], 10, 32)
+		count, err2 := strconv.ParseUint(f[2], 10, 64)
+		if err1 == nil && err2 == nil {
+			out = append(out, idRange{first, count})
+		}
+	}
+	return out
+}
+
+func mapped(ranges []idRange, id uint32) bool {
+	for _, r := range ranges {
+		if uint64(id) >= r.first && uint64(id)-r.first < r.count {
+			return true
+		}
+	}
+	return false
+}
+
+// identify finds out who the process is to be: by words, looked up in the files
+// of the root, or by the numbers of the specification. It also gives the home
+// directory, "" when there is none to tell.
+func (c *container) identify(root *rootfs.Root, needHome bool) (id identity, home string, err error) {
+	u := c.spec.Process.User
+	id = identity{uid: u.UID, gid: u.GID, groups: u.AdditionalGids, setgroups: ownIDs().setgroups}
+	words := c.opts.User
+	if words == "" {
+		words = c.spec.Annotations[AnnotationUser]
+	}
+	switch {
+	case words != "":
+		found, err := root.LookupUser(words)
+		if err != nil {
+			return id, "", fmt.Errorf("find user: %w", err)
+		}
+		id.uid, id.gid, id.groups, home = found.UID, found.GID, found.Groups, found.Home
+	case needHome:
+		if found, err := root.LookupUser(strconv.FormatUint(uint64(u.UID), 10)); err == nil {
+			home = found.Home
+		}
+	}
+	if !id.setgroups && len(id.groups) > 0 && id.uid == 0 {
+		id.groups = nil // root in the container has no file it could need them for
+	}
+	return id, home, id.check()
+}
+
+// check refuses ids that the user namespace does not have.
+func (id identity) check() error {
+	const remedy = "give the user a range in /etc/subuid and /etc/subgid and install newuidmap, or run as root"
+	if !mapped(ownIDs().uids, id.uid) {
+		return fmt.Errorf("user %d does not exist in this user namespace: %s", id.uid, remedy)
+	}
+	for _, g := range append([]uint32{id.gid}, id.groups...) {
+		if !mapped(ownIDs().gids, g) {
+			return fmt.Errorf("group %d does not exist in this user namespace: %s", g, remedy)
+		}
+	}
+	if !id.setgroups && len(id.groups) > 0 {
+		return fmt.Errorf("supplementary groups cannot be set in this user namespace: %s", remedy)
+	}
+	return nil
+}

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// mount is one that the container gets.
+type mount struct {
+	dest   string
+	fstype string // "bind" for a part of the host's tree
+	source string
+	attr   attributes
+	dir    bool
+	// ready is the mount, when it could be made in the caller's namespaces.
+	ready detached
+}
+
+// below tells whether m lies in the destination of one of the others.
+func (m *mount) below(others []*mount) bool {
+	for _, o := range others {
+		if m.dest != o.dest && strings.HasPrefix(m.dest, strings.TrimSuffix(o.dest, "/")+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// container collects what a container is made of, for the thread that makes it.
+type container struct {
+	bundle *Bundle
+	spec   *specs.Spec
+	opts   Options
+	mounts []*mount
+	cgroup *cgroup // nil without limits
+	places *places // in the container's root
+	procFS int     // a proc begun in the pid namespace, or -1
+}
+
+// prepareMounts reads the mounts of the specification and takes hold of those
+// parts of the host's tree that the container gets. It runs in the host's
+// namespaces: a detached copy of a tree can only be made where the tree is.
+func (c *container) prepareMounts() error {
+	for _, m := range c.spec.Mounts {
+		pm, err := c.prepare(m)
+		if err != nil {
+			return fmt.Errorf("mount %s: %w", m.Destination, err)
+		}
+		c.mounts = append(c.mounts, pm)
+	}
+	return nil
+}
+
+func (c *container) prepare(m specs.Mount) (*mount, error) {
+	if !path.IsAbs(m.Destination) || path.Clean(m.Destination) == "/" {
+		return nil, errors.New("the destination must be an absolute path other than /")
+	}
+	if len(m.UIDMappings)+len(m.GIDMappings) > 0 {
+		return nil, errors.New("id-mapped mounts are not made")
+	}
+	pm := &mount{dest: path.Clean(m.Destination), fstype: m.Type, source: m.Source, attr: parseOptions(m.Options), dir: true, ready: detached{-1}}
+	bind := m.Type == "bind" || slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind")
+	switch {
+	case bind:
+		pm.fstype = "bind"
+		return pm, c.prepareBind(pm)
+	case m.Type == "cgroup" || m.Type == "cgroup2":
+		pm.fstype = "cgroup"
+		return pm, nil
+	case m.Type == "sysfs" && InUserNamespace() && !hasNamespace(c.spec, specs.NetworkNamespace):
+		// A user namespace may see the machine's network only in the machine's
+		// own sysfs.
+		pm.fstype, pm.source, pm.attr.recursive = "bind", "/sys", true
+		pm.attr.data = nil
+		return pm, c.prepareBind(pm)
+	case m.Type == "proc" && InUserNamespace() && !hasNamespace(c.spec, specs.PIDNamespace):
+		pm.fstype, pm.source, pm.attr.recursive = "bind", "/proc", true
+		pm.attr.data = nil
+		return pm, c.prepareBind(pm)
+	case m.Type == "devpts":
+		fixDevpts(pm)
+	case m.Type == "":
+		return nil, errors.New("no type")
+	}
+	return pm, nil
+}
+
+// fixDevpts leaves the group of terminals out where it has no id.
+func fixDevpts(pm *mount) {
+	pm.attr.data = slices.DeleteFunc(pm.attr.data, func(o string) bool {
+		gid, ok := strings.CutPrefix(o, "gid=")
+		n, err := strconv.ParseUint(gid, 10, 32)
+		return ok && err == nil && !mapped(ownIDs().gids, uint32(n))
+	})
+}
+
+func (c *container) prepareBind(pm *mount) error {
+	if len(pm.attr.data) > 0 {
+		return fmt.Errorf("a bind mount has no option %q", pm.attr.data[0])
+	}
+	dirfd, source := unix.AT_FDCWD, pm.source
+	if !path.IsAbs(source) {
+		dirfd = int(c.bundle.dir.Fd())
+	}
+	// In a user namespace the mounts below come along in any case: what they
+	// cover must stay covered.
+	m, err := cloneTree(dirfd, source, pm.attr.recursive || InUserNamespace())
+	if err != nil {
+		return fmt.Errorf("open_tree %s: %w", source, err)
+	}
+	pm.ready = m
+	var st unix.Stat_t
+	if err := unix.Fstat(m.fd, &st); err != nil {
+		return err
+	}
+	pm.dir = st.Mode&unix.S_IFMT == unix.S_IFDIR
+	return m.change(pm.attr.set, pm.attr.propagation, true)
+}
+
+// attachMounts puts everything in place. It runs in the container's namespaces,
+// before the root is pivoted into.
+func (c *container) attachMounts() error {
+	for _, m := range c.mounts {
+		if err := c.attach(m); err != nil {
+			return fmt.Errorf("mount %s: %w", m.dest, err)
+		}
+	}
+	return nil
+}
+
+func (c *container) attach(m *mount) error {
+	if m.fstype == "proc" || m.fstype == "sysfs" {
+		if err := c.refuseLink(m.dest); err != nil {
+			return err
+		}
+	}
+	place, err := c.places.open(m.dest, m.dir)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(place)
+	if m.ready.fd < 0 {
+		if m.ready, err = c.newMount(m); err != nil {
+			return err
+		}
+	}
+	if err := m.ready.attach(place); err != nil {
+		return err
+	}
+	switch {
+	case m.dest == "/dev" && m.fstype == "tmpfs":
+		err = c.fillDev(m.ready.fd)
+	case m.fstype == "cgroup" && c.cgroup != nil && !c.cgroup.v2:
+		err = c.fillCgroups(m)
+	}
+	m.ready.close()
+	m.ready = detached{-1}
+	return err
+}
+
+// refuseLink keeps an image from choosing where the kernel's file systems go:
+// the paths that are masked in them would then be somebody else's.
+func (c *container) refuseLink(dest string) error {
+	var st unix.Stat_t
+	dir, base, err := c.places.root.Parent(dest)
+	if err != nil || unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+		return nil // not there: it will be made
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		return errors.New("the image has a symbolic link there")
+	}
+	return nil
+}
+
+func (c *container) newMount(m *mount) (detached, error) {
+	if m.fstype == "cgroup" {
+		return c.cgroupMount()
+	}
+	source := m.source
+	if source == "" {
+		source = m.fstype
+	}
+	if m.fstype == "proc" && hasNamespace(c.spec, specs.PIDNamespace) {
+		return c.newProc(source, m.attr)
+	}
+	fs, err := newFilesystem(m.fstype, source, m.attr)
+	return fs, visibleRemedy(err, m.fstype)
+}
+
+// newProc makes the proc of the container's pid namespace, which the command
+// began from within: a proc is of the namespace of who opens it, and this thread
+// is not in the one that it makes children in.
+func (c *container) newProc(source string, a attributes) (detached, error) {
+	if c.procFS < 0 {
+		return detached{-1}, errors.New("there can be only one proc")
+	}
+	defer func() { c.procFS = -1 }()
+	defer unix.Close(c.procFS)
+	m, err := configure(c.procFS, source, a)
+	return m, visibleRemedy(err, "proc")
+}
+
+func visibleRemedy(err error, fstype string) error {
+	if errors.Is(err, unix.EPERM) && (fstype == "proc" || fstype == "sysfs") {
+		err = fmt.Errorf("%w: a user namespace may mount one only where the machine's own is wholly visible, "+
+			"which inside another container it is not", err)
+	}
+	return err
+}
+
+const coverAttrs = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC
+
+// emptyDir is a file system with nothing in it.
+func emptyDir(attrs uint64) (detached, error) {
+	return newFilesystem("tmpfs", "tmpfs", attributes{set: attrs, data: []string{"size=4k", "mode=755"}})
+}
+
+// cgroupMount shows the container its own cgroup, read-only, whatever the
+// version; a container without one gets an empty directory. The host's other
+// cgroups are nobody's business.
+func (c *container) cgroupMount() (detached, error) {
+	switch {
+	case c.cgroup == nil:
+		return emptyDir(coverAttrs)
+	case c.cgroup.v2:
+		return cgroupDir(c.cgroup.dirs[""], coverAttrs)
+	}
+	return emptyDir(coverAttrs &^ unix.MOUNT_ATTR_RDONLY)
+}
+
+// fillCgroups shows the container's directory of each hierarchy of version 1.
+func (c *container) fillCgroups(m *mount) error {
+	for controller, dir := range c.cgroup.dirs {
+		view, err := cgroupDir(dir, coverAttrs)
+		if err != nil {
+			return err
+		}
+		place, err := c.places.open(path.Join(m.dest, controller), true)
+		if err == nil {
+			err = view.attach(place)
+			unix.Close(place)
+		}
+		view.close()
+		if err != nil {
+			return err
+		}
+	}
+	return m.ready.change(unix.MOUNT_ATTR_RDONLY, 0, false)
+}
+
+// release closes what was taken hold of and not used.
+func (c *container) release() {
+	for _, m := range c.mounts {
+		if m.ready.fd >= 0 {
+			m.ready.close()
+			m.ready.fd = -1
+		}
+	}
+	if c.procFS >= 0 {
+		unix.Close(c.procFS)
+		c.procFS = -1
+	}
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package sandbox runs one process in isolation from an OCI runtime bundle. It
+// is the only package that makes namespace, mount, seccomp, capability and
+// cgroup system calls.
+//
+// The invariant: what was asked for is what the process gets, or it does not
+// start. A level of isolation is never lowered because the machine refuses it;
+// the error says what lacks and how to get it.
+//
+// How a container is made, in one process and without a second start of the Go
+// runtime: one thread of the program unshares the namespaces, assembles the
+// root and its mounts by descriptor, and pivots into it, while the other
+// threads stay on the host. The container's processes are then forked from that
+// thread and carry out a list of system calls prepared beforehand (see
+// program_linux.go), the last of which is execve. When everything has ended the
+// thread leaves the mount namespace and with it everything that was mounted.
+//
+// It is not a life cycle manager: nothing is recorded, Run returns when the
+// process has ended.
+//
+//	b, err := sandbox.OpenBundle(dir)
+//	...
+//	defer b.Close()
+//	res, err := sandbox.Run(ctx, b, sandbox.Options{Args: []string{"sh"}})
+//	os.Exit(res.Status)
+package sandbox
+
+import (
+	"errors"
+	"os"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Annotations of a bundle's config.json that this package reads.
+const (
+	// AnnotationLower lists the lower directories, top first, joined with ":";
+	// ":" and "\" inside a path are escaped with "\".
+	AnnotationLower = "dev.docksmith.overlay.lower"
+	// AnnotationUpper and AnnotationWork are paths, relative to the bundle or absolute.
+	AnnotationUpper = "dev.docksmith.overlay.upper"
+	AnnotationWork  = "dev.docksmith.overlay.work"
+	// AnnotationUser is a user in words ("app", "app:staff", "1000"), resolved
+	// by the files of the container's root.
+	AnnotationUser = "dev.docksmith.user"
+)
+
+// Errors that callers ask for.
+var (
+	// ErrUnsupportedPlatform is returned everywhere but on Linux.
+	ErrUnsupportedPlatform = errors.New("unsupported platform")
+	// ErrCommandNotFound means the command is not in the container.
+	ErrCommandNotFound = errors.New("command not found")
+	// ErrCommandNotInvocable means the command is there and cannot be executed.
+	ErrCommandNotInvocable = errors.New("command cannot be invoked")
+)
+
+// Options changes what the bundle's config.json says. The zero value changes
+// nothing.
+type Options struct {
+	// Args replaces process.args when it is not empty.
+	Args []string
+	// Env entries "KEY=VALUE" replace or extend process.env.
+	Env []string
+	// Mounts are added after the bundle's own.
+	Mounts []specs.Mount
+	// Readonly makes the root read-only.
+	Readonly bool
+	// Hostname, User and Cwd replace the bundle's when not empty. User is in
+	// words, as for AnnotationUser.
+	Hostname, User, Cwd string
+	// Network is "" (what the bundle says), "none" or "host".
+	Network string
+	// Limits are applied by a cgroup made for the container.
+	Limits Limits
+	// NoSeccomp runs without a seccomp filter.
+	NoSeccomp bool
+	// NoNamespaces keeps every namespace of the caller but the mount namespace,
+	// without which there would be no root.
+	NoNamespaces bool
+	// NoInit makes the command process 1 of its pid namespace.
+	NoInit bool
+	// Stdin, Stdout and Stderr are the process's; nil means the caller's.
+	Stdin, Stdout, Stderr *os.File
+	// Started is called with the process's id, seen from the caller, once the
+	// command has been executed. Optional.
+	Started func(pid int)
+	// Warn gets one sentence for each thing a reader of the log should know,
+	// such as a level of isolation that was turned off. Optional.
+	Warn func(sentence string)
+}
+
+// Limits bounds a container's use of the machine. Zero means no limit.
+type Limits struct {
+	Memory int64   // bytes, swap included
+	CPUs   float64 // processors' worth of time, 1.5 is one and a half
+	Pids   int64   // processes and threads
+}
+
+// Result tells how a container ended.
+type Result struct {
+	// Status is the exit status, 128+N when a signal N ended the process.
+	Status int
+	// Signal is the signal that ended the process, or 0.
+	Signal int
+	// OOM says that the kernel killed a process for the memory limit.
+	OOM bool
+	// PeakMemory is the most memory in use at a time, in bytes: of the whole
+	// container where it had a cgroup, else of its largest process.
+	PeakMemory int64
+}
+
+// UserNamespaceOptions is for EnterUserNamespace.
+type UserNamespaceOptions struct {
+	// Env entries are added to the environment of the program inside.
+	Env []string
+	// Warn gets a sentence when a single-id mapping has to do. Optional.
+	Warn func(sentence string)
+}

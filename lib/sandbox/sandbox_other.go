@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !linux
+
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Bundle is an OCI runtime bundle.
+type Bundle struct {
+	Spec *specs.Spec
+}
+
+func unsupported(verb string) error {
+	return fmt.Errorf("%s: %w: %s has no Linux containers", verb, ErrUnsupportedPlatform, runtime.GOOS)
+}
+
+// OpenBundle returns ErrUnsupportedPlatform.
+func OpenBundle(string) (*Bundle, error) { return nil, unsupported("open bundle") }
+
+// Close does nothing.
+func (*Bundle) Close() error { return nil }
+
+// Run returns ErrUnsupportedPlatform.
+func Run(context.Context, *Bundle, Options) (Result, error) {
+	return Result{Status: 125}, unsupported("run")
+}
+
+// EnterUserNamespace does nothing: there is nothing to enter, and programs that
+// need no namespace go on.
+func EnterUserNamespace(UserNamespaceOptions) error { return nil }
+
+// InUserNamespace tells whether the caller is in a user namespace of its own.
+func InUserNamespace() bool { return false }
+
+// OverlayView returns ErrUnsupportedPlatform.
+func OverlayView([]string) (*os.File, error) { return nil, unsupported("mount overlay") }
+
+// OverlaySupported returns ErrUnsupportedPlatform.
+func OverlaySupported() error { return unsupported("mount overlay") }

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sandbox
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// Instructions of classic BPF, and where they find what in struct seccomp_data.
+const (
+	bpfLoad         = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
+	bpfAnd          = unix.BPF_ALU | unix.BPF_AND | unix.BPF_K
+	bpfJump         = unix.BPF_JMP | unix.BPF_JA
+	bpfJumpEqual    = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+	bpfJumpGreater  = unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K
+	bpfJumpNotLess  = unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K
+	bpfReturn       = unix.BPF_RET | unix.BPF_K
+	offsetNumber    = 0
+	offsetArch      = 4
+	offsetArguments = 16
+)
+
+// rule is what one entry of a profile says about one call.
+type rule struct {
+	args   []specs.LinuxSeccompArg // all must hold; none means always
+	action uint32
+}
+
+// ruleset is what a profile says about the calls of one architecture.
+type ruleset map[uint32][]rule
+
+// compileSeccomp turns a profile into a filter.
+//
+// The semantics are libseccomp's, by which engines and runtimes agree on what a
+// profile means: a rule without arguments beats all that have some; the others
+// are tried in order; conditions of one rule on the same argument are
+// alternatives; a call of an architecture that the profile does not have kills.
+// The filter is a binary search over ranges of numbers with equal treatment, a
+// tenth of the instructions of a list.
+func compileSeccomp(profile *specs.LinuxSeccomp, first []specs.LinuxSyscall) ([]unix.SockFilter, error) {
+	def, err := seccompAction(profile.DefaultAction, profile.DefaultErrnoRet)
+	if err != nil {
+		return nil, err
+	}
+	arches, err := architectures(profile.Architectures)
+	if err != nil {
+		return nil, err
+	}
+	out := []unix.SockFilter{{Code: bpfLoad, K: offsetArch}}
+	for i := 0; i < len(arches); i++ {
+		a := arches[i]
+		body, err := archBody(a, profile, first, def)
+		if err != nil {
+			return nil, err
+		}
+		if i+1 < len(arches) && arches[i+1].audit == a.audit {
+			i++
+			other, err := archBody(arches[i], profile, first, def)
+			if err != nil {
+				return nil, err
+			}
+			body = slices.Concat(branch(bpfJumpNotLess, arches[i].bit, body), other)
+		} else if a.audit == unix.AUDIT_ARCH_X86_64 {
+			body = slices.Concat(branch(bpfJumpNotLess, x32Bit, body), []unix.SockFilter{{Code: bpfReturn, K: retKillProcess}})
+		}
+		body = append([]unix.SockFilter{{Code: bpfLoad, K: offsetNumber}}, body...)
+		out = append(out, unless(bpfJumpEqual, a.audit, len(body))...)
+		out = append(out, body...)
+	}
+	out = append(out, unix.SockFilter{Code: bpfReturn, K: retKillProcess})
+	if len(out) > 4096 {
+		return nil, fmt.Errorf("filter has %d instructions, the kernel takes 4096", len(out))
+	}
+	return out, nil
+}
+
+// x32Bit marks calls of the x32 ABI.
+const x32Bit = 0x40000000
+
+// unless skips n instructions when the comparison with k fails.
+func unless(code uint16, k uint32, n int) []unix.SockFilter {
+	if n < 256 {
+		return []unix.SockFilter{{Code: code, Jf: uint8(n), K: k}}
+	}
+	return []unix.SockFilter{{Code: code, Jt: 1, K: k}, {Code: bpfJump, K: uint32(n)}}
+}
+
+// branch runs otherwise when the comparison with k fails; what is appended to
+// the result runs when it holds. otherwise must not fall through.
+func branch(code uint16, k uint32, otherwise []unix.SockFilter) []unix.SockFilter {
+	n := len(otherwise)
+	if n < 256 {
+		return append([]unix.SockFilter{{Code: code, Jt: uint8(n), K: k}}, otherwise...)
+	}
+	return append([]unix.SockFilter{{Code: code, Jf: 1, K: k}, {Code: bpfJump, K: uint32(n)}}, otherwise...)
+}
+
+// archBody decides about the call whose number is loaded.
+func archBody(a *seccompArch, profile *specs.LinuxSeccomp, first []specs.LinuxSyscall, def uint32) ([]unix.SockFilter, error) {
+	rules, guarded := ruleset{}, map[uint32]int{}
+	for _, call := range first {
+		if err := rules.add(a, call); err != nil {
+			return nil, err
+		}
+	}
+	for nr, r := range rules {
+		guarded[nr] = len(r)
+	}
+	for _, call := range profile.Syscalls {
+		if action, err := seccompAction(call.Action, call.ErrnoRet); err == nil && action == def {
+			continue // says what the default says; the runtimes leave it out, too
+		}
+		if err := rules.add(a, call); err != nil {
+			return nil, err
+		}
+	}
+	var segments []segment
+	for _, nr := range slices.Sorted(maps.Keys(rules)) {
+		code, err := callBody(rules[nr], guarded[nr], def)
+		if err != nil {
+			return nil, err
+		}
+		segments = appendSegmentCode(segments, nr, code, def)
+	}
+	if len(segments) == 0 || segments[0].from > 0 {
+		segments = slices.Insert(segments, 0, segment{0, returns(def)})
+	}
+	return search(segments), nil
+}
+
+// add files a profile's entry under the numbers of its calls.
+func (r ruleset) add(a *seccompArch, call specs.LinuxSyscall) error {
+	action, err := seccompAction(call.Action, call.ErrnoRet)
+	if err != nil {
+		return err
+	}
+	alternatives := splitArgs(call.Args)
+	for _, name := range call.Names {
+		nr, known := a.number(name)
+		for _, args := range alternatives {
+			if known {
+				r[nr] = append(r[nr], rule{args, action})
+			}
+			r.addMultiplexed(a, name, args, action)
+		}
+	}
+	return nil
+}
+
+// addMultiplexed covers the second way to a call on architectures that have one,
+// such as socketcall(2). The filter cannot see arguments there: a rule that
+// allows only some is not added, one that forbids some forbids all.
+func (r ruleset) addMultiplexed(a *seccompArch, name string, args []specs.LinuxSeccompArg, action uint32) {
+	if len(args) > 0 && (action == retAllow || action == retLog) {
+		return
+	}
+	for _, m := range a.multiplexed {
+		nr, ok := a.number(m.name)
+		if !ok {
+			continue
+		}
+		for _, c := range m.calls {
+			if c.name == name {
+				r[nr] = append(r[nr], rule{[]specs.LinuxSeccompArg{{Index: 0, Value: uint64(c.nr), Op: specs.OpEqualTo}}, action})
+			}
+		}
+	}
+}
+
+// splitArgs gives the alternatives of an entry: its conditions together, or each
+// alone when two are about the same argument.
+func splitArgs(args []specs.LinuxSeccompArg) [][]specs.LinuxSeccompArg {
+	seen := map[uint]bool{}
+	for _, a := range args {
+		if seen[a.Index] {
+			out := make([][]specs.LinuxSeccompArg, len(args))
+			for i := range args {
+				out[i] = args[i : i+1]
+			}
+			return out
+		}
+		seen[a.Index] = true
+	}
+	return [][]specs.LinuxSeccompArg{args}
+}
+
+// callBody decides about one call. The first guarded rules come before all.
+func callBody(rules []rule, guarded int, def uint32) ([]unix.SockFilter, error) {
+	last := def
+	chain := rules
+	for i := guarded; i < len(rules); i++ {
+		if len(rules[i].args) == 0 {
+			chain, last = rules[:guarded], rules[i].action
+			break
+		}
+	}
+	var out []unix.SockFilter
+	for _, r := range chain {
+		code, err := conditions(r.args)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, code...)
+		out = append(out, unix.SockFilter{Code: bpfReturn, K: r.action})
+	}
+	return append(out, returns(last)...), nil
+}
+
+func returns(action uint32) []unix.SockFilter {
+	return []unix.SockFilter{{Code: bpfReturn, K: action}}
+}
+
+// segment is the treatment of all numbers from one on, up to the next segment.
+type segment struct {
+	from uint32
+	code []unix.SockFilter
+}
+
+// appendSegmentCode adds the treatment of one number, joined with the one before
+// when it is the same, and the default behind it.
+func appendSegmentCode(s []segment, nr uint32, code []unix.SockFilter, def uint32) []segment {
+	if n := len(s); n > 0 && s[n-1].from == nr { // the default's segment behind the number before
+		s = s[:n-1]
+	}
+	if n := len(s); n == 0 || !slices.Equal(s[n-1].code, code) {
+		s = append(s, segment{nr, code})
+	}
+	return append(s, segment{nr + 1, returns(def)})
+}
+
+// search is a binary search for the segment of the loaded number.
+func search(s []segment) []unix.SockFilter {
+	if len(s) == 1 {
+		return s[0].code
+	}
+	mid := len(s) / 2
+	return append(branch(bpfJumpNotLess, s[mid].from, search(s[:mid])), search(s[mid:])...)
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// checkSpec refuses what this package cannot do, before anything is made. What
+// it does not name here and does not know is unknown to the specification, too.
+func checkSpec(s *specs.Spec) error {
+	switch {
+	case !strings.HasPrefix(s.Version, "1."):
+		return fmt.Errorf("config.json: ociVersion %q is not 1.x", s.Version)
+	case s.Process == nil:
+		return errors.New("config.json: no process")
+	case s.Root == nil || s.Root.Path == "":
+		return errors.New("config.json: no root")
+	case s.Linux == nil:
+		return errors.New("config.json: no linux section")
+	case hasHooks(s.Hooks):
+		return errors.New("config.json: hooks are not run: remove them")
+	case s.Process.ApparmorProfile != "" || s.Process.SelinuxLabel != "" || s.Linux.MountLabel != "":
+		return errors.New("config.json: security labels are not applied: remove them")
+	case s.Linux.IntelRdt != nil:
+		return errors.New("config.json: linux.intelRdt is not applied: remove it")
+	}
+	for _, n := range s.Linux.Namespaces {
+		if n.Path != "" {
+			return fmt.Errorf("config.json: namespace %s: joining one by path is not possible yet", n.Type)
+		}
+		if namespaceFlags[n.Type] == 0 {
+			return fmt.Errorf("config.json: namespace %q is not known", n.Type)
+		}
+	}
+	return checkStrings(s)
+}
+
+func hasHooks(h *specs.Hooks) bool {
+	//nolint:staticcheck // Prestart is deprecated, and may be there.
+	return h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer)+len(h.StartContainer)+len(h.Poststart)+len(h.Poststop) > 0
+}
+
+// checkStrings refuses NUL bytes, which would cut what the kernel gets.
+func checkStrings(s *specs.Spec) error {
+	all := append([]string{s.Process.Cwd, s.Root.Path, s.Hostname, s.Domainname}, s.Process.Args...)
+	all = append(all, s.Process.Env...)
+	for _, m := range s.Mounts {
+		all = append(append(all, m.Destination, m.Source, m.Type), m.Options...)
+	}
+	for _, v := range s.Annotations {
+		all = append(all, v)
+	}
+	for _, v := range all {
+		if strings.IndexByte(v, 0) >= 0 {
+			return fmt.Errorf("config.json: NUL byte in %q", v)
+		}
+	}
+	return nil
+}
+
+var namespaceFlags = map[specs.LinuxNamespaceType]int{
+	specs.PIDNamespace: unix.CLONE_NEWPID, specs.MountNamespace: unix.CLONE_NEWNS, specs.IPCNamespace: unix.CLONE_NEWIPC,
+	specs.UTSNamespace: unix.CLONE_NEWUTS, specs.NetworkNamespace: unix.CLONE_NEWNET, specs.CgroupNamespace: unix.CLONE_NEWCGROUP,
+	specs.UserNamespace: unix.CLONE_NEWUSER, specs.TimeNamespace: unix.CLONE_NEWTIME,
+}
+
+// apply gives the specification with the options worked in. The original stays
+// as it is.
+func (o Options) apply(orig *specs.Spec) (*specs.Spec, error) {
+	s, p, r, l := *orig, *orig.Process, *orig.Root, *orig.Linux
+	s.Process, s.Root, s.Linux = &p, &r, &l
+	if len(o.Args) > 0 {
+		p.Args = o.Args
+	}
+	for _, e := range o.Env {
+		if key, _, ok := strings.Cut(e, "="); !ok || key == "" {
+			return nil, fmt.Errorf("environment %q is not KEY=VALUE", e)
+		}
+	}
+	p.Env = mergeEnv(p.Env, o.Env)
+	s.Mounts = append(append([]specs.Mount{}, s.Mounts...), o.Mounts...)
+	r.Readonly = r.Readonly || o.Readonly
+	if o.Hostname != "" {
+		s.Hostname = o.Hostname
+	}
+	if o.Cwd != "" {
+		p.Cwd = o.Cwd
+	}
+	if p.Cwd == "" {
+		p.Cwd = "/"
+	}
+	l.Namespaces = o.namespaces(l.Namespaces)
+	switch {
+	case len(p.Args) == 0:
+		return nil, errors.New("no command: neither the bundle nor the command line names one")
+	case !path.IsAbs(p.Cwd):
+		return nil, fmt.Errorf("working directory %q is not absolute", p.Cwd)
+	}
+	return &s, checkStrings(&s)
+}
+
+func (o Options) namespaces(list []specs.LinuxNamespace) []specs.LinuxNamespace {
+	var out []specs.LinuxNamespace
+	network := o.Network == "none"
+	for _, n := range list {
+		switch {
+		case n.Type == specs.MountNamespace, n.Type == specs.UserNamespace:
+		case n.Type == specs.NetworkNamespace:
+			network = network || o.Network != "host"
+		case !o.NoNamespaces:
+			out = append(out, n)
+		}
+	}
+	if network && !o.NoNamespaces {
+		out = append(out, specs.LinuxNamespace{Type: specs.NetworkNamespace})
+	}
+	return append(out, specs.LinuxNamespace{Type: specs.MountNamespace})
+}
+
+func hasNamespace(s *specs.Spec, kind specs.LinuxNamespaceType) bool {
+	for _, n := range s.Linux.Namespaces {
+		if n.Type == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// warnings are the sentences about isolation that was turned off.
+func (o Options) warnings() []string {
+	var w []string
+	if o.NoNamespaces {
+		w = append(w, "no namespaces: the command shares processes, network, IPC and host name with the machine")
+	} else if o.Network == "host" {
+		w = append(w, "network host: the command uses the machine's network")
+	}
+	if o.NoSeccomp {
+		w = append(w, "no seccomp: every system call is allowed")
+	}
+	return w
+}

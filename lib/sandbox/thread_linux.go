@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+
+	"docksmith/lib/rootfs"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// thread is the operating system thread that makes the container. It alone is in
+// the container's namespaces and root; when it ends, its children get SIGKILL,
+// so that nothing outlives the program, whatever ends it.
+type thread struct {
+	err     error
+	command *child
+	init    *child
+	ready   *os.File // to let the command go on
+	ownTTY  bool
+
+	root   *rootfs.Root
+	done   chan struct{} // closed by leave
+	left   chan error
+	hostNS int
+}
+
+// startThread makes the container and returns with its command waiting, or with
+// err set. leave must be called in either case.
+func (c *container) startThread() *thread {
+	t := &thread{done: make(chan struct{}), left: make(chan error, 1), hostNS: -1}
+	made := make(chan struct{})
+	go onOwnThread(func() {
+		t.err = t.make(c)
+		close(made)
+		<-t.done
+		t.left <- t.unmake(c)
+	})
+	<-made
+	return t
+}
+
+// onOwnThread runs f on a thread that ends with it. The process's first thread
+// will not do: it is the one that /proc/PID shows, and it cannot end alone.
+func onOwnThread(f func()) {
+	runtime.LockOSThread()
+	if unix.Gettid() != unix.Getpid() {
+		f()
+		return // still locked: the thread ends
+	}
+	defer runtime.UnlockOSThread()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		f()
+	}()
+	<-done
+}
+
+// leave ends the container and returns when nothing of it is left: no process,
+// no mount, no mount point. A command that still waits is let go, and fails.
+func (t *thread) leave() error {
+	if t.err != nil && t.ready != nil {
+		_ = t.ready.Close()
+		_ = t.command.started()
+	}
+	if t.init != nil {
+		_ = unix.Kill(t.init.pid, unix.SIGKILL)
+		var status unix.WaitStatus
+		_, _ = wait(t.init.pid, &status, nil)
+		t.init.report.Close()
+	}
+	close(t.done)
+	return <-t.left
+}
+
+func (t *thread) make(c *container) error {
+	defer c.release()
+	p, err := c.readProcess()
+	if err != nil {
+		return err
+	}
+	t.ownTTY = p.ownTTY
+	if err := t.leaveHost(c); err != nil {
+		return err
+	}
+	if hasNamespace(c.spec, specs.PIDNamespace) && !c.opts.NoInit {
+		if t.init, err = startInit(); err != nil {
+			return err
+		}
+	}
+	own := hasNamespace(c.spec, specs.PIDNamespace)
+	if t.command, t.ready, c.procFS, err = p.start(own); err != nil {
+		return err
+	}
+	if err := t.furnish(c); err != nil {
+		return err
+	}
+	if t.init != nil {
+		if err := t.init.started(); err != nil {
+			t.init = nil
+			return fmt.Errorf("start init: %w", err)
+		}
+	}
+	if err := c.settle(p); err != nil {
+		return err
+	}
+	return p.finish(t.command.program)
+}
+
+// leaveHost prepares what can only be had on the host, and unshares.
+func (t *thread) leaveHost(c *container) (err error) {
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return fmt.Errorf("unshare: %w", err)
+	}
+	unix.Umask(0o022)
+	if t.hostNS, err = unix.Open("/proc/thread-self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("open mount namespace: %w", err)
+	}
+	if err := c.prepareMounts(); err != nil {
+		return err
+	}
+	if err := c.hostFiles(); err != nil {
+		return err
+	}
+	l, err := c.bundle.openLayers(c.spec)
+	if err != nil {
+		return err
+	}
+	if l != nil {
+		defer l.close()
+	}
+	if t.root, err = c.bundle.mountRoot(c.spec, l, c.mounts); err != nil {
+		return err
+	}
+	flags := 0
+	for _, n := range c.spec.Linux.Namespaces {
+		flags |= namespaceFlags[n.Type]
+	}
+	// The cgroup namespace is made by the command, once it is in its cgroup.
+	if err := unix.Unshare(flags &^ unix.CLONE_NEWCGROUP); err != nil {
+		return fmt.Errorf("unshare namespaces: %w", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make mounts private: %w", err)
+	}
+	return nil
+}
+
+// furnish assembles the root and makes it the thread's.
+func (t *thread) furnish(c *container) error {
+	if err := c.bundle.attachRoot(t.root); err != nil {
+		return err
+	}
+	var err error
+	if c.places, err = newPlaces(t.root); err != nil {
+		return err
+	}
+	if hasNamespace(c.spec, specs.NetworkNamespace) {
+		if err := raiseLoopback(); err != nil {
+			return err
+		}
+	}
+	if err := c.setNames(); err != nil {
+		return err
+	}
+	if err := c.attachMounts(); err != nil {
+		return err
+	}
+	if err := c.setSysctls(); err != nil {
+		return err
+	}
+	if err := c.maskPaths(); err != nil {
+		return err
+	}
+	if c.spec.Root.Readonly {
+		if err := (detached{t.root.Fd()}).change(unix.MOUNT_ATTR_RDONLY, 0, false); err != nil {
+			return fmt.Errorf("make root read-only: %w", err)
+		}
+	}
+	return pivot(t.root)
+}
+
+func (c *container) setNames() error {
+	if !hasNamespace(c.spec, specs.UTSNamespace) {
+		return nil
+	}
+	if c.spec.Hostname != "" {
+		if err := unix.Sethostname([]byte(c.spec.Hostname)); err != nil {
+			return fmt.Errorf("set host name %q: %w", c.spec.Hostname, err)
+		}
+	}
+	if c.spec.Domainname != "" {
+		if err := unix.Setdomainname([]byte(c.spec.Domainname)); err != nil {
+			return fmt.Errorf("set domain name %q: %w", c.spec.Domainname, err)
+		}
+	}
+	return nil
+}
+
+// setSysctls writes those that belong to a namespace of the container, and no
+// others: they would be the machine's.
+func (c *container) setSysctls() error {
+	for name, value := range c.spec.Linux.Sysctl {
+		if !c.ownSysctl(name) {
+			return fmt.Errorf("sysctl %s: it is not the container's own", name)
+		}
+		file := "/proc/sys/" + strings.ReplaceAll(name, ".", "/")
+		if err := os.WriteFile(file, []byte(value), 0); err != nil {
+			return fmt.Errorf("sysctl %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (c *container) ownSysctl(name string) bool {
+	if strings.Contains(name, "/") || strings.Contains(name, "..") {
+		return false
+	}
+	if strings.HasPrefix(name, "net.") {
+		return hasNamespace(c.spec, specs.NetworkNamespace)
+	}
+	for _, p := range []string{"kernel.msg", "kernel.shm", "kernel.sem", "fs.mqueue."} {
+		if strings.HasPrefix(name, p) {
+			return hasNamespace(c.spec, specs.IPCNamespace)
+		}
+	}
+	return false
+}
+
+// unmake takes away the mount points that were made and leaves the container's
+// mount namespace, which ends with its last member: by the time this returns the
+// overlay is unmounted and its upper directory is the caller's.
+func (t *thread) unmake(c *container) error {
+	if c.places != nil {
+		if c.spec.Root.Readonly && len(c.places.made) > 0 {
+			attr := unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_RDONLY}
+			_ = unix.MountSetattr(t.root.Fd(), "", unix.AT_EMPTY_PATH, &attr)
+		}
+		c.places.clean()
+	}
+	var errs []error
+	if t.root != nil {
+		errs = append(errs, t.root.Close())
+	}
+	if t.hostNS >= 0 {
+		if err := unix.Setns(t.hostNS, unix.CLONE_NEWNS); err != nil {
+			errs = append(errs, fmt.Errorf("leave mount namespace: %w", err))
+		}
+		errs = append(errs, unix.Close(t.hostNS))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sandbox
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"os/user"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// marker says that the program was started by EnterUserNamespace.
+const marker = "DOCKSMITH_USERNS"
+
+// InUserNamespace tells whether the caller is in a user namespace other than the
+// first one of the machine.
+func InUserNamespace() bool { return inUserNamespace() }
+
+var inUserNamespace = sync.OnceValue(func() bool {
+	m, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil {
+		return false
+	}
+	f := strings.Fields(string(m))
+	return len(f) != 3 || f[0] != "0" || f[1] != "0" || f[2] != "4294967295"
+})
+
+// EnterUserNamespace makes an ordinary user's program root in a user namespace
+// of its own, with a private mount namespace. It executes the program again from
+// its beginning, with the same arguments, and exits with the status of that; it
+// returns only to root, to a program that is already inside, and with an error.
+// Call it before anything has been read, written or started.
+//
+// With a range of ids in /etc/subuid and /etc/subgid, and newuidmap and
+// newgidmap to apply it, the namespace has ids 0 to 65535 or however many there
+// are. Without, it has the one id 0, the caller's.
+func EnterUserNamespace(o UserNamespaceOptions) error {
+	if os.Geteuid() == 0 {
+		return nil
+	}
+	if os.Getenv(marker) != "" {
+		return errors.New("enter user namespace: the user did not become root in it")
+	}
+	runtime.LockOSThread() // the child dies with this thread
+	err := enterUserNamespace(o)
+	runtime.UnlockOSThread()
+	return fmt.Errorf("enter user namespace: %w", err)
+}
+
+func enterUserNamespace(o UserNamespaceOptions) error {
+	goAhead, ready, err := highPipe()
+	if err != nil {
+		return err
+	}
+	defer ready.Close()
+	env := mergeEnv(os.Environ(), append(o.Env, marker+"=1"))
+	c, err := start(unix.CLONE_NEWUSER|unix.CLONE_NEWNS, func(p *program) {
+		p.resetSignals()
+		p.prctl("follow the parent's death", unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL))
+		p.add("close pipe", unix.SYS_CLOSE, ready.Fd())
+		s := p.add("wait for the id mapping", unix.SYS_READ, goAhead.Fd(), pointer(p, make([]byte, 1)), 1)
+		s.kind, s.want = equals, 1
+		p.unmask()
+		argv, envp := p.texts(os.Args), p.texts(env)
+		p.add("execute the program again", unix.SYS_EXECVE, p.text("/proc/self/exe"), argv, envp)
+	})
+	goAhead.Close()
+	if err != nil {
+		return userNamespaceRemedy(err)
+	}
+	if err := mapIDs(c.pid, o.Warn); err != nil {
+		_ = ready.Close() // the child reads the end and reports
+		return errors.Join(err, ignoreStep(c.started()))
+	}
+	if _, err := ready.Write([]byte{1}); err != nil {
+		return err
+	}
+	if err := c.started(); err != nil {
+		return err
+	}
+	standIn(c.pid)
+	return nil // not reached
+}
+
+// ignoreStep drops the report of a child that was told to give up.
+func ignoreStep(err error) error {
+	var step *stepError
+	if errors.As(err, &step) {
+		return nil
+	}
+	return err
+}
+
+func userNamespaceRemedy(err error) error {
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("%w: ordinary users may not make user namespaces here: set the sysctl "+
+			"kernel.unprivileged_userns_clone=1 or kernel.apparmor_restrict_unprivileged_userns=0, or run as root", err)
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EINVAL):
+		return fmt.Errorf("%w: user namespaces are off here: raise the sysctl user.max_user_namespaces, or run as root", err)
+	}
+	return err
+}
+
+// standIn passes signals on to the program inside and ends as it ends.
+func standIn(pid int) {
+	stop := passSignals(pid, sharesTerminal(), nil)
+	var status unix.WaitStatus
+	_, err := wait(pid, &status, nil)
+	stop()
+	if err != nil {
+		os.Exit(125)
+	}
+	if status.Signaled() {
+		sig := status.Signal()
+		_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}) // one core is enough
+		signal.Reset(sig)
+		_ = unix.Kill(os.Getpid(), sig)
+		os.Exit(128 + int(sig))
+	}
+	os.Exit(status.ExitStatus())
+}
+
+// idRange is a line of /etc/subuid.
+type idRange struct{ first, count uint64 }
+
+// mapIDs gives the child's namespace its ids.
+func mapIDs(pid int, warn func(string)) error {
+	uid, gid := os.Getuid(), os.Getgid()
+	uids, gids := subIDs("/etc/subuid", uid), subIDs("/etc/subgid", uid)
+	newuidmap, newgidmap := findHelper("newuidmap"), findHelper("newgidmap")
+	if len(uids) > 0 && len(gids) > 0 && newuidmap != "" && newgidmap != "" {
+		done := make(chan error, 1)
+		go func() { done <- runHelper(newuidmap, pid, uid, uids) }()
+		err := runHelper(newgidmap, pid, gid, gids)
+		return errors.Join(err, <-done)
+	}
+	if warn != nil {
+		warn("only one user id is mapped: files of other owners cannot be made; " +
+			"give the user a range in /etc/subuid and /etc/subgid and install newuidmap")
+	}
+	dir := "/proc/" + strconv.Itoa(pid)
+	for _, w := range []struct{ file, text string }{
+		{"/setgroups", "deny"},
+		{"/uid_map", fmt.Sprintf("0 %d 1", uid)},
+		{"/gid_map", fmt.Sprintf("0 %d 1", gid)},
+	} {
+		if err := os.WriteFile(dir+w.file, []byte(w.text), 0); err != nil {
+			return fmt.Errorf("map ids: %w", err)
+		}
+	}
+	return nil
+}
+
+// helperDirs are where newuidmap may be: never the PATH, which a caller can set.
+var helperDirs = []string{"/usr/bin/", "/bin/", "/usr/local/bin/"}
+
+func findHelper(name string) string {
+	for _, dir := range helperDirs {
+		if unix.Access(dir+name, unix.X_OK) == nil {
+			return dir + name
+		}
+	}
+	return ""
+}
+
+func runHelper(path string, pid, id int, ranges []idRange) error {
+	args := []string{path, strconv.Itoa(pid), "0", strconv.Itoa(id), "1"}
+	next := uint64(1)
+	for _, r := range ranges {
+		args = append(args, strconv.FormatUint(next, 10), strconv.FormatUint(r.first, 10), strconv.FormatUint(r.count, 10))
+		next += r.count
+	}
+	attr := os.ProcAttr{Env: []string{}, Files: []*os.File{nil, os.Stderr, os.Stderr}}
+	proc, err := os.StartProcess(path, args, &attr)
+	if err != nil {
+		return fmt.Errorf("map ids: %w", err)
+	}
+	state, err := proc.Wait()
+	if err == nil && !state.Success() {
+		err = fmt.Errorf("%s: %s", path, state)
+	}
+	return err
+}
+
+// subIDs reads the ranges of a user, who is named by name or number there.
+func subIDs(file string, uid int) []idRange {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	number := strconv.Itoa(uid)
+	var name string
+	if u, err := user.LookupId(number); err == nil {
+		name = u.Username
+	}
+	var out []idRange
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		p := strings.Split(strings.TrimSpace(lines.Text()), ":")
+		if len(p) != 3 || p[0] != number && (name == "" || p[0] != name) {
+			continue
+		}
+		first, err1 := strconv.ParseUint(p[1], 10, 32)
+		count, err2 := strconv.ParseUint(p[2], 10, 32)
+		if err1 == nil && err2 == nil && count > 0 {
+			out = append(out, idRange{first, count})
+		}
+	}
+	return out
+}
+
+// mergeEnv sets each entry of more in env, in place or at the end.
+func mergeEnv(env, more []string) []string {
+	out := append([]string{}, env...)
+next:
+	for _, entry := range more {
+		key, _, _ := strings.Cut(entry, "=")
+		for i, old := range out {
+			if k, _, _ := strings.Cut(old, "="); k == key {
+				out[i] = entry
+				continue next
+			}
+		}
+		out = append(out, entry)
+	}
+	return out
+}
