@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -99,7 +100,7 @@ bundle for other runtimes. The image stays removable, its snapshots last as long
 				if !fresh {
 					return s.WriteBundle(ctx, img, args[1], o)
 				}
-				return newBundle(ctx, stdio, s, img, o)
+				return newBundle(stdio, s, func(dir string) error { return s.WriteBundle(ctx, img, dir, o) })
 			})
 		},
 	}
@@ -112,14 +113,14 @@ func afterDashes(args []string) []string {
 	return args
 }
 
-func newBundle(ctx context.Context, stdio *cli.IO, s *store.Store, img *store.Image, o oci.RuntimeOptions) error {
+// newBundle makes a bundle in a new container of the store and prints its path.
+func newBundle(stdio *cli.IO, s *store.Store, write func(dir string) error) error {
 	dir, err := s.NewContainer()
 	if err != nil {
 		return err
 	}
-	if err := s.WriteBundle(ctx, img, dir, o); err != nil {
-		os.RemoveAll(dir)
-		return err
+	if err := write(dir); err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
 	}
 	_, err = fmt.Fprintln(stdio.Stdout, dir)
 	return err
@@ -127,18 +128,26 @@ func newBundle(ctx context.Context, stdio *cli.IO, s *store.Store, img *store.Im
 
 func unpackCommand() *cli.Command {
 	var r runtimeFlags
+	var fresh bool
 	return &cli.Command{
-		Name: "unpack", Args: "IMAGE DIR [[--] COMMAND [ARG]...]", StopAtOperand: true,
+		Name: "unpack", Args: "IMAGE DIR | --new IMAGE [[--] COMMAND [ARG]...]", StopAtOperand: true,
 		Short: "Make an OCI runtime bundle with the whole file system in DIR/rootfs.",
 		Long: `Nothing in DIR refers to the store, and any OCI runtime takes it.
 
     ds-store unpack app:v1 b && runc run -b b app`,
-		Flags: func(f *cli.Flags) { r.declare(f) },
+		Flags: func(f *cli.Flags) {
+			f.BoolVar(&fresh, "new", false, "make the bundle in the store's containers/ and print its path")
+			r.declare(f)
+		},
 		Run: func(ctx context.Context, stdio *cli.IO, args []string) error {
-			if err := operands(args, 2, -1, "IMAGE or DIR"); err != nil {
+			least := 2
+			if fresh {
+				least = 1
+			}
+			if err := operands(args, least, -1, "IMAGE or DIR"); err != nil {
 				return err
 			}
-			o, p, err := r.options(afterDashes(args[2:]))
+			o, p, err := r.options(afterDashes(args[least:]))
 			if err != nil {
 				return err
 			}
@@ -150,7 +159,13 @@ func unpackCommand() *cli.Command {
 				if err := enterUserNamespace(s, stdio); err != nil {
 					return err
 				}
-				return s.UnpackBundle(ctx, img, args[1], o, func(m string) { stdio.Warnf("%s", m) })
+				write := func(dir string) error {
+					return s.UnpackBundle(ctx, img, dir, o, func(m string) { stdio.Warnf("%s", m) })
+				}
+				if !fresh {
+					return write(args[1])
+				}
+				return newBundle(stdio, s, write)
 			})
 		},
 	}

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"iter"
 	"strings"
 	"time"
 
@@ -192,39 +192,53 @@ func decode(raw []byte, v any) (map[string]bool, error) {
 	if len(raw) > MaxDocument {
 		return nil, fmt.Errorf("longer than %d bytes", MaxDocument)
 	}
-	has := make(map[string]bool)
-	d := json.NewDecoder(bytes.NewReader(raw))
-	t, err := d.Token()
-	if err != nil {
-		return nil, noEOF(err)
+	if err := json.Unmarshal(raw, v); err != nil {
+		return nil, err
 	}
-	if t != json.Delim('{') {
+	if b := bytes.TrimLeft(raw, " \t\r\n"); len(b) == 0 || b[0] != '{' {
 		return nil, errors.New("not a JSON object")
 	}
-	for d.More() {
-		t, err := d.Token()
-		if err != nil {
-			return nil, noEOF(err)
-		}
-		name := strings.ToLower(t.(string))
+	has := make(map[string]bool)
+	for name := range memberNames(raw) {
+		name = strings.ToLower(name)
 		if has[name] {
 			return nil, fmt.Errorf("member %q is given twice", name)
 		}
 		has[name] = true
-		var skip json.RawMessage
-		if err := d.Decode(&skip); err != nil {
-			return nil, noEOF(err)
-		}
-	}
-	if err := json.Unmarshal(raw, v); err != nil {
-		return nil, noEOF(err)
 	}
 	return has, nil
 }
 
-func noEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
+// memberNames yields the names of the members of an object, duplicates
+// included. raw is known to be valid JSON, so brackets and quotes are enough.
+func memberNames(raw []byte) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		depth, wantName := 0, false
+		for i := 0; i < len(raw); i++ {
+			switch raw[i] {
+			case '{', '[':
+				depth++
+				wantName = depth == 1
+			case '}', ']':
+				depth--
+			case ',':
+				wantName = depth == 1
+			case '"':
+				end := i + 1
+				for ; raw[end] != '"'; end++ {
+					if raw[end] == '\\' {
+						end++
+					}
+				}
+				if wantName {
+					var name string
+					if json.Unmarshal(raw[i:end+1], &name) != nil || !yield(name) {
+						return
+					}
+					wantName = false
+				}
+				i = end
+			}
+		}
 	}
-	return err
 }

@@ -2,12 +2,11 @@ package oci
 
 import (
 	"fmt"
-	"regexp"
 	"runtime"
 	"strings"
 )
 
-var platformWord = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
+var platformWord = lazy(`^[A-Za-z0-9_.-]+$`)
 
 // HostPlatform is what this machine runs. Containers are Linux ones on every
 // host, so the operating system is always linux.
@@ -24,7 +23,7 @@ func HostPlatform() Platform {
 func ParsePlatform(s string) (Platform, error) {
 	parts := strings.Split(s, "/")
 	for _, w := range parts {
-		if !platformWord.MatchString(w) {
+		if !platformWord().MatchString(w) {
 			return Platform{}, fmt.Errorf("platform %q: want OS/ARCH or OS/ARCH/VARIANT", s)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -16,12 +17,18 @@ const maxName = 255
 
 // The grammar of the distribution specification. Short names are not
 // rewritten: "debian" is "debian", not somebody's registry.
+//
+// They are compiled at their first use: every program links this package, and
+// few parse a name.
 var (
-	hostPattern      = regexp.MustCompile(`^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[a-fA-F0-9:]+\])(?::[0-9]{1,5})?$`)
-	componentPattern = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$`)
-	tagPattern       = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
-	hexPattern       = regexp.MustCompile(`^[a-f0-9]{64}$`)
+	hostPattern      = lazy(`^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[a-fA-F0-9:]+\])(?::[0-9]{1,5})?$`)
+	componentPattern = lazy(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$`)
+	tagPattern       = lazy(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
 )
+
+func lazy(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
+}
 
 // Ref is a parsed image reference, NAME[:TAG][@DIGEST]; Name holds the registry
 // host and port where there is one. A Ref made by ParseRef is safe as a file
@@ -47,7 +54,7 @@ func ParseRef(s string) (Ref, error) {
 	// The tag's colon comes after the last slash; one before it is a port's.
 	if i := strings.LastIndexByte(rest, ':'); i > strings.LastIndexByte(rest, '/') {
 		r.Name, r.Tag = rest[:i], rest[i+1:]
-		if !tagPattern.MatchString(r.Tag) {
+		if !tagPattern().MatchString(r.Tag) {
 			return Ref{}, fmt.Errorf("reference %q: tag %q: want letters, digits, \"_\", \".\" and \"-\", 128 at most, not beginning with \".\" or \"-\"", s, r.Tag)
 		}
 	}
@@ -66,21 +73,21 @@ func validName(name string) error {
 		return fmt.Errorf("the name is empty")
 	case len(name) > maxName:
 		return fmt.Errorf("the name is longer than %d bytes", maxName)
-	case hexPattern.MatchString(name):
+	case isHex64(name):
 		return fmt.Errorf("a name of 64 hexadecimal digits would look like an ID")
 	}
 	path := name
 	if host, rest, ok := strings.Cut(name, "/"); ok && isHost(host) {
-		if !hostPattern.MatchString(host) {
+		if !hostPattern().MatchString(host) {
 			return fmt.Errorf("%q is not a registry host", host)
 		}
 		path = rest
 	}
 	for c := range strings.SplitSeq(path, "/") {
-		if componentPattern.MatchString(c) {
+		if componentPattern().MatchString(c) {
 			continue
 		}
-		if componentPattern.MatchString(strings.ToLower(c)) {
+		if componentPattern().MatchString(strings.ToLower(c)) {
 			return fmt.Errorf("%q: names are lower case", c)
 		}
 		return fmt.Errorf("%q: want lower-case letters and digits, separated by \".\", \"_\", \"__\" or \"-\"", c)
@@ -118,8 +125,20 @@ func (r Ref) String() string {
 // else: a digest becomes a file name, and every image in use has this form.
 func ValidDigest(d digest.Digest) error {
 	hex, ok := strings.CutPrefix(string(d), "sha256:")
-	if !ok || !hexPattern.MatchString(hex) {
+	if !ok || !isHex64(hex) {
 		return fmt.Errorf("digest %q: want sha256: and 64 lower-case hexadecimal digits", string(d))
 	}
 	return nil
+}
+
+func isHex64(s string) bool {
+	if len(s) != 64 {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
 }

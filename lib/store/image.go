@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
+	"os"
 	"sort"
 	"strings"
 	"time"
@@ -39,7 +39,11 @@ func (e *NotFoundError) Error() string { return fmt.Sprintf("image %s: not found
 // Is makes it an oci.ErrNotFound.
 func (e *NotFoundError) Is(target error) bool { return target == oci.ErrNotFound }
 
-var hexPrefix = regexp.MustCompile(`^(?:sha256:)?([a-f0-9]{4,64})$`)
+// digits is the hexadecimal of a digest or of its beginning.
+func digits(ref string) (string, bool) {
+	hex := strings.TrimPrefix(ref, "sha256:")
+	return hex, len(hex) >= 4 && len(hex) <= 64 && strings.Trim(hex, "0123456789abcdef") == ""
+}
 
 // Image finds an image by NAME[:TAG][@DIGEST], by the digest of its manifest, or
 // by the beginning of it (4 digits or more, "sha256:" or not, when only one image has it);
@@ -56,11 +60,7 @@ func (s *Store) Image(ref string, p *oci.Platform) (*Image, error) {
 		return nil, fmt.Errorf("image %s: %w", ref, err)
 	}
 	img.Name = entryName(entry)
-	if created, ok := entryCreated(entry); ok {
-		img.Created = created
-	} else if img.Config.Created != nil {
-		img.Created = *img.Config.Created
-	}
+	img.Created = s.created(entry)
 	return img, nil
 }
 
@@ -77,8 +77,8 @@ func (s *Store) Resolve(ref string) (oci.Descriptor, error) {
 			return d, err
 		}
 	}
-	if m := hexPrefix.FindStringSubmatch(ref); m != nil {
-		d, ok, err := s.byDigits(idx, m[1])
+	if hex, ok := digits(ref); ok {
+		d, ok, err := s.byDigits(idx, hex)
 		if ok || err != nil {
 			return d, err
 		}
@@ -89,13 +89,8 @@ func (s *Store) Resolve(ref string) (oci.Descriptor, error) {
 }
 
 func (s *Store) byName(idx *index, r oci.Ref) (oci.Descriptor, bool, error) {
-	want := r
-	want.Digest = ""
-	if want.Tag == "" {
-		want.Tag = oci.DefaultTag
-	}
 	for _, d := range idx.Manifests {
-		if entryName(d) == want.String() && (r.Digest == "" || r.Digest == d.Digest) {
+		if hasName(d, nameOf(r)) && (r.Digest == "" || r.Digest == d.Digest) {
 			return d, true, nil
 		}
 	}
@@ -106,14 +101,14 @@ func (s *Store) byName(idx *index, r oci.Ref) (oci.Descriptor, bool, error) {
 	return s.byDigits(idx, r.Digest.Encoded())
 }
 
-func (s *Store) byDigits(idx *index, digits string) (oci.Descriptor, bool, error) {
+func (s *Store) byDigits(idx *index, hex string) (oci.Descriptor, bool, error) {
 	var found oci.Descriptor
 	for _, d := range idx.Manifests {
-		if !strings.HasPrefix(d.Digest.Encoded(), digits) {
+		if !strings.HasPrefix(d.Digest.Encoded(), hex) {
 			continue
 		}
 		if found.Digest != "" && found.Digest != d.Digest {
-			return found, false, fmt.Errorf("image %s: several images begin with that", digits)
+			return found, false, fmt.Errorf("image %s: several images begin with that", hex)
 		}
 		if found.Digest == "" {
 			found = d
@@ -123,10 +118,10 @@ func (s *Store) byDigits(idx *index, digits string) (oci.Descriptor, bool, error
 		found.Annotations = withoutName(found.Annotations)
 		return found, true, nil
 	}
-	if len(digits) < 64 {
+	if len(hex) < 64 {
 		return found, false, nil
 	}
-	return s.byBlob(digest.NewDigestFromEncoded(digest.SHA256, digits))
+	return s.byBlob(digest.NewDigestFromEncoded(digest.SHA256, hex))
 }
 
 func withoutName(a map[string]string) map[string]string {
@@ -330,14 +325,14 @@ func (s *Store) List() ([]Entry, error) {
 			sizes[d.Digest] = e
 		}
 		e.Name, e.Descriptor = entryName(d), d
-		if created, ok := entryCreated(d); ok {
-			e.Created = created
-		}
 		list = append(list, e)
 	}
-	sort.SliceStable(list, func(i, j int) bool { return list[i].Name < list[j].Name })
+	sort.SliceStable(list, func(i, j int) bool { return nameKey(list[i].Name) < nameKey(list[j].Name) })
 	return list, nil
 }
+
+// nameKey sorts "a:v1" before "a-b:v1".
+func nameKey(name string) string { return strings.ReplaceAll(name, ":", "\x00") }
 
 func (s *Store) measure(d oci.Descriptor) Entry {
 	blobs := map[digest.Digest]oci.Descriptor{}
@@ -346,18 +341,23 @@ func (s *Store) measure(d oci.Descriptor) Entry {
 		e.Size += b.Size
 	}
 	e.Blobs = len(blobs)
-	if img, err := s.readImageQuietly(d); err == nil && img.Config.Created != nil {
-		e.Created = *img.Config.Created
-	}
+	e.Created = s.created(d)
 	return e
 }
 
-// readImageQuietly is for entries that other tools wrote, without our time.
-func (s *Store) readImageQuietly(d oci.Descriptor) (*Image, error) {
-	if _, ok := entryCreated(d); ok {
-		return nil, oci.ErrNotFound
+// created is when an image was made or came in, as far as that is known: by our
+// entry or, for one that another tool wrote, by its config or its file.
+func (s *Store) created(d oci.Descriptor) time.Time {
+	if t, ok := entryCreated(d); ok {
+		return t
 	}
-	return s.readImage(d, nil)
+	if t := s.madeAt(d); !t.IsZero() {
+		return t
+	}
+	if st, err := os.Lstat(s.BlobPath(d.Digest)); err == nil {
+		return st.ModTime()
+	}
+	return time.Time{}
 }
 
 // nearest picks names like the one asked for: the same name with another tag

@@ -12,6 +12,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -123,7 +124,9 @@ func (s *Store) ImportDir(ctx context.Context, dir string, o ImportOptions) ([]I
 // sniffSize is how much of an archive is looked at to tell what it is.
 const sniffSize = 1 << 20
 
-var imageFile = regexp.MustCompile(`^(?:blobs(?:/[a-z0-9]+(?:/[a-f0-9]{32,128})?)?|oci-layout|index\.json|manifest\.json|repositories|[a-f0-9]{64}(?:\.json|\.tar|/json|/VERSION|/layer\.tar)?)$`)
+var imageFile = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(?:blobs(?:/[a-z0-9]+(?:/[a-f0-9]{32,128})?)?|oci-layout|index\.json|manifest\.json|repositories|[a-f0-9]{64}(?:\.json|\.tar|/json|/VERSION|/layer\.tar)?)$`)
+})
 
 // sniff tells an archive of images from a root file system by its names, as
 // far as it can see: the first that no image archive has decides.
@@ -140,7 +143,7 @@ func sniff(r *bufio.Reader) Kind {
 		if name == "" {
 			continue
 		}
-		if !imageFile.MatchString(name) {
+		if !imageFile().MatchString(name) {
 			return KindRootFS
 		}
 		kind = KindOCI // or docker's, which is known at the end
@@ -168,14 +171,6 @@ func (s *Store) importImages(ctx context.Context, in *incoming, o ImportOptions)
 		}
 	}
 	return s.publish(ctx, found, kind, o)
-}
-
-func nameOf(r oci.Ref) string {
-	r.Digest = ""
-	if r.Tag == "" {
-		r.Tag = oci.DefaultTag
-	}
-	return r.String()
 }
 
 // images reads what in holds, by the documents it has.

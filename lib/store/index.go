@@ -37,6 +37,26 @@ func entryName(d oci.Descriptor) string {
 	return d.Annotations[oci.AnnotationRefName]
 }
 
+// hasName reports whether an entry is the one of name, NAME:TAG: other tools leave
+// the default tag out.
+func hasName(d oci.Descriptor, name string) bool {
+	n := entryName(d)
+	if n == name || n == "" {
+		return n == name
+	}
+	r, err := oci.ParseRef(n)
+	return err == nil && nameOf(r) == name
+}
+
+// nameOf is NAME:TAG of a reference.
+func nameOf(r oci.Ref) string {
+	r.Digest = ""
+	if r.Tag == "" {
+		r.Tag = oci.DefaultTag
+	}
+	return r.String()
+}
+
 // readIndex returns the current index; it parses the file only when it changed.
 // The result is shared: callers do not write to it.
 func (s *Store) readIndex() (*index, error) {
@@ -168,8 +188,7 @@ func taggings(desc oci.Descriptor, names []oci.Ref) []tagging {
 	}
 	var out []tagging
 	for _, n := range names {
-		n.Digest = ""
-		out = append(out, tagging{desc: desc, name: n.String()})
+		out = append(out, tagging{desc: desc, name: nameOf(n)})
 	}
 	return out
 }
@@ -220,7 +239,7 @@ func tagEntries(entries []oci.Descriptor, now time.Time, list []tagging) ([]oci.
 			if t.name == "" {
 				return d.Digest == t.desc.Digest
 			}
-			return entryName(d) == t.name
+			return hasName(d, t.name)
 		})
 		if at >= 0 && entries[at].Digest == t.desc.Digest {
 			continue
