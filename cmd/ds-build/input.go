@@ -1,0 +1,232 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"docksmith/lib/buildctx"
+	"docksmith/lib/cli"
+	"docksmith/lib/dockerfile"
+	"docksmith/lib/layer"
+	"docksmith/lib/plan"
+	"docksmith/lib/rootfs"
+	"docksmith/lib/store"
+)
+
+// inputs are a plan and the files it works on.
+type inputs struct {
+	plan    *plan.Plan
+	context *buildctx.Context
+	index   *buildctx.Index
+	temp    *store.Temp // of a context that came as a tar
+	dir     string
+}
+
+func (in *inputs) close() {
+	if in.context != nil {
+		in.context.Close()
+	}
+	if in.index != nil {
+		in.index.Close()
+	}
+	if in.temp != nil {
+		in.temp.Close()
+	}
+}
+
+// openInputs reads the plan and opens the context.
+func (o *options) openInputs(ctx context.Context, s *cli.IO, st *store.Store, operand string) (_ *inputs, err error) {
+	in := &inputs{dir: operand}
+	defer func() {
+		if err != nil {
+			in.close()
+		}
+	}()
+	if operand == "-" {
+		if o.file == "-" {
+			return nil, cli.Usagef("the plan and the context cannot both be standard input")
+		}
+		if err := in.receive(ctx, s, st); err != nil {
+			return nil, fmt.Errorf("read context from standard input: %w", err)
+		}
+	}
+	if info, err := os.Stat(in.dir); err != nil {
+		return nil, fmt.Errorf("open context: %w", err)
+	} else if !info.IsDir() {
+		return nil, fmt.Errorf("open context: %s is not a directory", in.dir)
+	}
+	file, err := in.readPlan(s, o.file)
+	if err != nil {
+		return nil, err
+	}
+	rules, err := in.ignoreRules(file)
+	if err != nil {
+		return nil, err
+	}
+	if in.index, err = buildctx.OpenIndex(filepath.Join(st.Root(), "cache", "files")); err != nil {
+		return nil, err
+	}
+	in.context, err = buildctx.Open(in.dir, buildctx.Options{Ignore: rules, Index: in.index})
+	return in, err
+}
+
+// receive unpacks a tar on standard input into a temporary directory.
+func (in *inputs) receive(ctx context.Context, s *cli.IO, st *store.Store) (err error) {
+	_, r, err := s.Input(nil)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if in.temp, err = st.TempDir("context"); err != nil {
+		return err
+	}
+	in.dir = filepath.Join(in.temp.Path, "context")
+	if err := os.Mkdir(in.dir, 0o755); err != nil {
+		return err
+	}
+	plain, _, err := layer.Decompress(r, layer.DecompressOptions{})
+	if err != nil {
+		return err
+	}
+	defer plain.Close()
+	return layer.Apply(ctx, plain, in.dir, layer.ApplyOptions{Plain: true})
+}
+
+// fileNames are the Dockerfiles looked for in a context.
+var fileNames = []string{strictName, "Dockerfile", "Containerfile"}
+
+// strictName is the name of a file in the strict dialect.
+const strictName = "Docksmithfile"
+
+// readPlan finds the plan: in the named file, in the context, or on standard
+// input. It returns the path of the Dockerfile, if that is known.
+func (in *inputs) readPlan(s *cli.IO, file string) (string, error) {
+	switch {
+	case file == "-":
+		p, err := decode(s.Stdin, "<stdin>")
+		in.plan = p
+		return "", err
+	case file != "":
+		return in.readFile(file)
+	case in.temp == nil:
+		if _, r, err := s.Input(nil); err == nil { // else it is a terminal
+			return in.receivePlan(r)
+		}
+	}
+	for _, name := range fileNames {
+		if _, err := os.Lstat(filepath.Join(in.dir, name)); err == nil {
+			return in.readFile(name)
+		}
+	}
+	return "", fmt.Errorf("find a Dockerfile in the context: no %s", strings.Join(fileNames, ", no "))
+}
+
+// receivePlan reads the plan that ds-parse pipes in.
+func (in *inputs) receivePlan(r io.Reader) (string, error) {
+	p, err := plan.Decode(bufio.NewReaderSize(r, 64<<10))
+	if err != nil {
+		return "", cli.WithHint(fmt.Errorf("read plan from standard input: %w", err),
+			"ds-parse writes one; ds-build -f FILE reads a Dockerfile itself")
+	}
+	in.plan = p
+	return p.File, nil
+}
+
+// readFile reads a Dockerfile or a plan. One inside a context that came as a
+// tar, or that was found there, is opened inside it.
+func (in *inputs) readFile(name string) (string, error) {
+	f, path, err := in.open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return "", errors.Join(err, fmt.Errorf("read %s: not a regular file", name))
+	}
+	in.plan, err = decode(f, name)
+	return path, err
+}
+
+func (in *inputs) open(name string) (*os.File, string, error) {
+	if in.temp == nil {
+		if f, err := os.Open(name); err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return f, name, err
+		}
+	}
+	root, err := rootfs.Open(in.dir)
+	if err != nil {
+		return nil, "", err
+	}
+	defer root.Close()
+	f, err := root.OpenFile(name, openFlags, 0)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return f, filepath.Join(in.dir, name), err
+	}
+	f, err = os.Open(name)
+	return f, name, err
+}
+
+// decode reads a plan or, if it is none, a Dockerfile: no Dockerfile begins
+// with a brace.
+func decode(r io.Reader, name string) (*plan.Plan, error) {
+	b := bufio.NewReaderSize(r, 64<<10)
+	head, err := b.Peek(64)
+	if err != nil && err != io.EOF {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	if bytes.HasPrefix(bytes.TrimLeft(head, " \t\r\n"), []byte("{")) {
+		p, err := plan.Decode(b)
+		if err != nil {
+			return nil, fmt.Errorf("read plan %s: %w", name, err)
+		}
+		return p, nil
+	}
+	f, err := dockerfile.Parse(b, dockerfile.Options{Name: name, Strict: filepath.Base(name) == strictName})
+	if located, ok := errors.AsType[*dockerfile.Error](err); ok {
+		return nil, &cli.Located{File: located.File, Line: located.Line, Err: located.Err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return plan.New(f), nil
+}
+
+// ignoreRules reads FILE.dockerignore beside the Dockerfile or, without one,
+// the context's .dockerignore.
+func (in *inputs) ignoreRules(file string) (*buildctx.Ignore, error) {
+	if file != "" && !strings.HasPrefix(file, "<") {
+		f, err := os.Open(file + ".dockerignore")
+		if err == nil {
+			defer f.Close()
+			return buildctx.ParseIgnore(f, file+".dockerignore")
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	root, err := rootfs.Open(in.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	f, err := root.OpenFile(".dockerignore", openFlags, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(err, errors.New("read .dockerignore: not a regular file"))
+	}
+	return buildctx.ParseIgnore(f, ".dockerignore")
+}

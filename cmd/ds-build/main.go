@@ -1,0 +1,78 @@
+// Command ds-build executes a build plan into the store.
+package main
+
+import (
+	"docksmith/lib/cli"
+)
+
+const long = `
+The plan comes from standard input, as ds-parse writes it. With -f, or when
+standard input is a terminal, it is made from a Dockerfile: FILE, else the first
+of Docksmithfile, Dockerfile and Containerfile in CONTEXT. CONTEXT is the
+directory that COPY and ADD take files from, or "-" for a tar of it on standard
+input; FILE is then looked for in the tar first.
+
+The image's descriptor goes to standard output as one line of JSON, what RUN
+commands print to standard error.
+
+Exit status: 0 built, 1 failed, 2 wrong usage; that of the command when a RUN
+fails, 128+N when signal N ended it.
+
+    ds-parse Dockerfile | ds-build -t app:v1 .
+    ds-build -q -f Dockerfile --build-arg VERSION=2 --target test .
+`
+
+// options are the flags as they were given.
+type options struct {
+	file      string
+	tags      []string
+	buildArgs []string
+	labels    []string
+	target    string
+	platform  string
+	network   string
+	compress  string
+	iidfile   string
+	progress  string
+	color     string
+	noCache   bool
+	noOverlay bool
+	quiet     bool
+}
+
+func main() {
+	var o options
+	cli.Main(&cli.Command{
+		Name:  "ds-build",
+		Args:  "CONTEXT",
+		Short: "Execute a build plan and put the image into the store.",
+		Long:  long,
+		Flags: o.declare,
+		Run:   o.run,
+	})
+}
+
+func (o *options) declare(f *cli.Flags) {
+	f.StringVarP(&o.file, "file", "f", "", "read `FILE`, a Dockerfile or a plan, instead of standard input")
+	f.StringArrayVarP(&o.tags, "tag", "t", nil, "give the image the `NAME[:TAG]`; may be repeated")
+	f.StringArrayVar(&o.buildArgs, "build-arg", nil, "set a build argument, `NAME=VALUE`; a lone NAME takes the environment's value")
+	f.StringVar(&o.target, "target", "", "build `STAGE`, a name or a number, instead of the last")
+	f.BoolVar(&o.noCache, "no-cache", false, "run every step, whatever the cache knows")
+	f.StringVar(&o.network, "network", "none", "what RUN steps may reach: `none` or host")
+	f.StringVar(&o.platform, "platform", "", "build for `OS/ARCH[/VARIANT]` instead of this machine")
+	f.StringArrayVar(&o.labels, "label", nil, "add a label, `NAME=VALUE`, to the image; may be repeated")
+	f.StringVar(&o.compress, "compress", "", "compress new layers with `gzip`, zstd or none")
+	f.StringVar(&o.iidfile, "iidfile", "", "write the image's digest to `FILE`")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "print the image's digest and nothing else")
+	f.StringVar(&o.progress, "progress", "auto", "show progress as `auto`, tty, plain, json or none")
+	f.StringVar(&o.color, "color", "auto", "colour the progress: `auto`, always or never")
+	f.BoolVar(&o.noOverlay, "no-overlay", false, "compare trees instead of using an overlay file system")
+	f.Complete("file", "file")
+	f.Complete("tag", "image")
+	f.Complete("target", "stage")
+	f.Complete("network", "none,host")
+	f.Complete("compress", "gzip,zstd,none")
+	f.Complete("iidfile", "file")
+	f.Complete("progress", "auto,tty,plain,json,none")
+	f.Complete("color", "auto,always,never")
+}

@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"docksmith/lib/build"
+	"docksmith/lib/buildctx"
+	"docksmith/lib/cache"
+	"docksmith/lib/cli"
+	"docksmith/lib/layer"
+	"docksmith/lib/oci"
+	"docksmith/lib/sandbox"
+	"docksmith/lib/store"
+)
+
+// run is the whole program: settings, then inputs, then the build.
+func (o *options) run(ctx context.Context, s *cli.IO, args []string) (err error) {
+	began := time.Now()
+	if len(args) != 1 {
+		return cli.Usagef("want one CONTEXT, got %d operands", len(args))
+	}
+	settings, err := o.settings()
+	if err != nil {
+		return err
+	}
+	root, err := s.Root()
+	if err != nil {
+		return err
+	}
+	inside := sandbox.UserNamespaceOptions{Env: []string{"DOCKSMITH_ROOT=" + root}}
+	if err := sandbox.EnterUserNamespace(inside); err != nil {
+		return err
+	}
+	st, err := store.Open(root)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	show, err := newProgress(s, o)
+	if err != nil {
+		return err
+	}
+	in, err := o.openInputs(ctx, s, st, args[0])
+	if err != nil {
+		return err
+	}
+	defer in.close()
+	b := &builder{o: o, s: s, store: st, settings: settings, in: in, show: show, began: began}
+	return b.build(ctx)
+}
+
+// settings are the flags with their meaning.
+type settings struct {
+	tags        []oci.Ref
+	args        map[string]string
+	labels      map[string]string
+	platform    oci.Platform
+	epoch       time.Time
+	compression layer.Compression
+}
+
+func (o *options) settings() (settings, error) {
+	var v settings
+	for _, t := range o.tags {
+		ref, err := oci.ParseRef(t)
+		if err == nil && ref.Digest != "" {
+			err = fmt.Errorf("reference %q: a name cannot be chosen by digest", t)
+		}
+		if err != nil {
+			return v, cli.Usagef("-t: %v", err)
+		}
+		v.tags = append(v.tags, ref)
+	}
+	var err error
+	if v.args, err = pairs("build-arg", o.buildArgs, true); err != nil {
+		return v, err
+	}
+	if v.labels, err = pairs("label", o.labels, false); err != nil {
+		return v, err
+	}
+	if o.platform != "" {
+		if v.platform, err = oci.ParsePlatform(o.platform); err != nil {
+			return v, cli.Usagef("--platform: %v", err)
+		}
+	}
+	if o.noOverlay {
+		return v, errors.New("--no-overlay is not supported yet")
+	}
+	if o.network != build.NetworkNone && o.network != build.NetworkHost {
+		return v, cli.Usagef("--network=%s: want none or host", o.network)
+	}
+	if o.compress == "" {
+		o.compress = os.Getenv("DOCKSMITH_COMPRESS")
+	}
+	v.compression = layer.Gzip
+	if o.compress != "" {
+		if v.compression, err = layer.ParseCompression(o.compress); err != nil {
+			return v, cli.Usagef("--compress: %v", err)
+		}
+	}
+	v.epoch, err = v.sourceDate()
+	return v, err
+}
+
+// sourceDate is the time of the image: a build argument of that name wins over
+// the environment.
+func (v *settings) sourceDate() (time.Time, error) {
+	if given, ok := v.args["SOURCE_DATE_EPOCH"]; ok {
+		if err := os.Setenv("SOURCE_DATE_EPOCH", given); err != nil {
+			return time.Time{}, err
+		}
+	}
+	return cli.SourceDateEpoch()
+}
+
+// pairs reads NAME=VALUE words. A lone name takes its value from the
+// environment, if that is allowed and set, or else is left out.
+func pairs(flag string, words []string, environment bool) (map[string]string, error) {
+	out := map[string]string{}
+	for _, w := range words {
+		name, value, ok := strings.Cut(w, "=")
+		if name == "" || !ok && !environment {
+			return nil, cli.Usagef("--%s %s: want NAME=VALUE", flag, w)
+		}
+		if !ok {
+			if value, ok = os.LookupEnv(name); !ok {
+				continue
+			}
+		}
+		out[name] = value
+	}
+	return out, nil
+}
+
+// builder is one run with everything at hand.
+type builder struct {
+	o        *options
+	s        *cli.IO
+	store    *store.Store
+	settings settings
+	in       *inputs
+	show     progress
+	began    time.Time
+}
+
+func (b *builder) build(ctx context.Context) (err error) {
+	known, err := cache.Open(filepath.Join(b.store.Root(), "cache"))
+	if err != nil {
+		return err
+	}
+	name := ""
+	if len(b.settings.tags) > 0 {
+		name = b.settings.tags[0].String()
+	}
+	account := known.Begin(name)
+	defer func() { err = errors.Join(err, account.Close(), b.in.index.Save()) }()
+	run, err := newRunner()
+	if err != nil {
+		return err
+	}
+	result, err := build.Build(ctx, b.in.plan, build.Options{
+		Store:  &images{b.store, b.settings.compression},
+		Runner: run, Cache: known, Account: account,
+		Context: b.in.context, Index: b.in.index, View: sandbox.OverlayView,
+		Args: b.settings.args, Target: b.o.target, NoCache: b.o.noCache, Network: b.o.network,
+		Platform: b.settings.platform, Epoch: b.settings.epoch, Labels: b.settings.labels,
+		Output: b.show.output(), Events: b.show.event,
+	})
+	if err != nil {
+		b.show.failed()
+		return b.explain(err)
+	}
+	if err := b.store.Tag(ctx, result.Descriptor, b.settings.tags...); err != nil {
+		return err
+	}
+	return b.report(result)
+}
+
+// report tells the result to those who asked.
+func (b *builder) report(r *build.Result) error {
+	if b.o.iidfile != "" {
+		if err := writeFile(b.o.iidfile, r.Descriptor.Digest.String()); err != nil {
+			return fmt.Errorf("write %s: %w", b.o.iidfile, err)
+		}
+	}
+	b.show.built(r, b.settings.tags, time.Since(b.began))
+	if b.o.quiet {
+		_, err := fmt.Fprintln(b.s.Stdout, r.Descriptor.Digest)
+		return err
+	}
+	return b.s.JSON(r.Descriptor)
+}
+
+// writeFile makes a file appear whole.
+func writeFile(name, text string) error {
+	f, err := os.CreateTemp(filepath.Dir(name), ".iid-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // gone after the rename
+	_, err = f.WriteString(text)
+	if err := errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}
+
+// explain gives an error its place, its status and what to do about it.
+func (b *builder) explain(err error) error {
+	out := err
+	if step, ok := errors.AsType[*build.StepError](err); ok {
+		out = &cli.Located{File: step.File, Line: step.Line, Err: step.Err}
+		if step.Status != 0 {
+			out = &cli.StatusError{Status: step.Status, Err: out}
+		}
+		if step.Bundle != "" {
+			out = cli.WithHint(out, "a shell in what it left: ds-exec run %s -- /bin/sh", step.Bundle)
+		}
+	}
+	if missing, ok := errors.AsType[*build.MissingImageError](err); ok {
+		if near, ok := errors.AsType[*store.NotFoundError](err); ok && len(near.Nearest) > 0 {
+			out = cli.WithHint(out, "the store has %s", strings.Join(near.Nearest, ", "))
+		}
+		out = cli.WithHint(out, "bring it in with docksmith import ARCHIVE %s, or docksmith base %s for a small one of this machine", missing.Name, missing.Name)
+	}
+	if ignored, ok := errors.AsType[*buildctx.IgnoredError](err); ok {
+		out = cli.WithHint(out, "%s", ignored.Hint())
+	}
+	if _, ok := errors.AsType[*build.LeaveError](err); ok {
+		out = cli.WithHint(out, "ds-build --network=host allows it")
+	}
+	return out
+}

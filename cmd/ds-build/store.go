@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"docksmith/lib/build"
+	"docksmith/lib/layer"
+	"docksmith/lib/oci"
+	"docksmith/lib/store"
+)
+
+// images is the store as the engine wants it.
+type images struct {
+	*store.Store
+	compression layer.Compression
+}
+
+func (i *images) Image(ref string, p *oci.Platform) (*build.Base, error) {
+	img, err := i.Store.Image(ref, p)
+	if err != nil {
+		return nil, err
+	}
+	return &build.Base{Image: img.Config, Layers: img.Layers}, nil
+}
+
+// Has holds the blob before it looks: what the build decides to reuse must not
+// be collected meanwhile.
+func (i *images) Has(d digest.Digest) (int64, bool) {
+	if err := i.Hold(d); err != nil {
+		return 0, false
+	}
+	return i.Store.Has(d)
+}
+
+func (i *images) options() store.LayerOptions {
+	return store.LayerOptions{Compression: i.compression}
+}
+
+func (i *images) NewLayer(ctx context.Context) (build.LayerWriter, error) {
+	return i.Store.NewLayer(ctx, i.options())
+}
+
+func (i *images) Recompress(ctx context.Context, l oci.Layer) (oci.Layer, error) {
+	return i.Convert(ctx, l, i.options())
+}
+
+func (i *images) TempDir(prefix string) (build.Temp, error) {
+	t, err := i.Store.TempDir(prefix)
+	if err != nil {
+		return nil, err
+	}
+	return &temp{t, i.Root()}, nil
+}
+
+// temp is a temporary directory that can become a kept container.
+type temp struct {
+	*store.Temp
+	root string
+}
+
+func (t *temp) Path() string { return t.Temp.Path }
+
+// keptFor is how long the container of a failed step stays when no other build
+// fails: long enough to look into it, short enough not to fill the disk.
+const keptFor = 24 * time.Hour
+
+const failedPrefix = "failed-"
+
+func (t *temp) Keep() (string, error) {
+	containers := filepath.Join(t.root, "containers")
+	forgetFailed(containers)
+	var id [4]byte
+	if _, err := rand.Read(id[:]); err != nil {
+		return "", err
+	}
+	dir := filepath.Join(containers, failedPrefix+hex.EncodeToString(id[:]))
+	if err := os.Rename(t.Temp.Path, dir); err != nil {
+		return "", err
+	}
+	return dir, nil
+}
+
+// forgetFailed removes the containers of steps that failed long ago.
+func forgetFailed(containers string) {
+	list, err := os.ReadDir(containers)
+	if err != nil {
+		return // nothing was kept here yet
+	}
+	for _, e := range list {
+		info, err := e.Info()
+		if err == nil && strings.HasPrefix(e.Name(), failedPrefix) && time.Since(info.ModTime()) > keptFor {
+			_ = os.RemoveAll(filepath.Join(containers, e.Name())) // the next failure tries again
+		}
+	}
+}

@@ -1,0 +1,208 @@
+// Package build executes a plan: it turns the steps of a Dockerfile into
+// layers and a configuration, reusing what a cache remembers.
+//
+// It has the semantics of BuildKit's Dockerfile frontend. It does not know how
+// images are kept, how a process is isolated or who watches: a store, a cache,
+// a runner and a context are handed in, and what happens is told as events.
+//
+// The invariant: the image depends on the plan, the bytes, names and modes of
+// the context, the base images and the options; never on the clock, the user,
+// the umask or on whether a step came from the cache.
+//
+//	result, err := build.Build(ctx, p, build.Options{
+//		Store: store, Cache: cache, Runner: runner, Context: files, View: view,
+//	})
+//	err = store.Tag(ctx, result.Descriptor, names...)
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"docksmith/lib/buildctx"
+	"docksmith/lib/oci"
+	"docksmith/lib/plan"
+)
+
+// Options says with what and how to build. Store and Context may be wanted by
+// any plan, Runner and View by most; the zero value of the rest is the default.
+type Options struct {
+	Store  Store
+	Runner Runner
+	// Cache remembers steps; nil remembers nothing.
+	Cache Cache
+	// Account is told of hits and misses; optional.
+	Account Account
+	// Context is where COPY and ADD find files; nil is an empty context.
+	Context *buildctx.Context
+	// Index knows the hashes of files in the roots of stages; optional.
+	Index *buildctx.Index
+	// View opens a read-only view of the merged directories, top first.
+	View func(lowers []string) (*os.File, error)
+
+	// Args are the values of --build-arg.
+	Args map[string]string
+	// Target is the name or index of the stage to build; default the last.
+	Target string
+	// NoCache runs every step. What they make is still recorded.
+	NoCache bool
+	// Network is what RUN steps may reach: NetworkNone, the default, or
+	// NetworkHost, which also is the leave for RUN --network=host.
+	Network string
+	// Platform is what to build for; default the host's.
+	Platform oci.Platform
+	// Epoch is the time that files and image carry; default 1970.
+	Epoch time.Time
+	// Labels are added to the image.
+	Labels map[string]string
+	// Output gets what RUN steps print; nil discards it.
+	Output io.Writer
+	// Events is told what happens, in order, on the goroutine of Build.
+	Events func(Event)
+}
+
+// Networks of a RUN step.
+const (
+	NetworkNone = "none"
+	NetworkHost = "host"
+)
+
+// Result is a built image, complete in the store but without a name.
+type Result struct {
+	Descriptor oci.Descriptor
+	Image      oci.Image
+	// Hits and Misses count the steps that make layers; Saved is how many
+	// seconds the hits took when they were misses.
+	Hits, Misses int
+	Saved        float64
+}
+
+// Build executes p and stores the image. Faults of the plan or of a step are a
+// *StepError, which knows the line. Steps that end before an error or a
+// cancellation stay in the cache.
+func Build(ctx context.Context, p *plan.Plan, o Options) (*Result, error) {
+	b, err := newBuilder(p, o)
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range b.order {
+		if err := b.buildStage(ctx, i); err != nil {
+			return nil, err
+		}
+	}
+	return b.finish(ctx)
+}
+
+// StepError is a fault at a line of the plan's file. Status is the exit status
+// of a RUN command that failed, else 0.
+type StepError struct {
+	File   string
+	Line   int
+	Status int
+	// Bundle is where the failed command's container was kept, if it was.
+	Bundle string
+	Err    error
+}
+
+func (e *StepError) Error() string { return fmt.Sprintf("%s:%d: %v", e.File, e.Line, e.Err) }
+
+func (e *StepError) Unwrap() error { return e.Err }
+
+// builder is one build.
+type builder struct {
+	o       Options
+	given   bool // o.Platform was asked for
+	plan    *plan.Plan
+	escape  byte
+	globals scope // arguments of FROM lines, platform arguments included
+	target  int
+	order   []int // needed stages, each after those it needs
+	total   int   // instructions in them
+	step    int   // instructions begun
+	stages  map[int]*stage
+	images  map[string]*stage // images named in --from, by name and platform
+	used    map[string]bool   // build arguments that something declared
+	result  Result
+}
+
+func newBuilder(p *plan.Plan, o Options) (*builder, error) {
+	if o.Store == nil {
+		panic("build: Options.Store is nil")
+	}
+	given := o.Platform.OS != ""
+	if !given {
+		o.Platform = oci.HostPlatform()
+	}
+	if o.Epoch.IsZero() {
+		o.Epoch = time.Unix(0, 0)
+	}
+	o.Epoch = o.Epoch.UTC()
+	if o.Network == "" {
+		o.Network = NetworkNone
+	}
+	if o.Output == nil {
+		o.Output = io.Discard
+	}
+	b := &builder{
+		o: o, given: given, plan: p, escape: '\\',
+		stages: map[int]*stage{}, images: map[string]*stage{}, used: map[string]bool{},
+	}
+	if p.Escape != "" {
+		b.escape = p.Escape[0]
+	}
+	if err := b.resolveTarget(); err != nil {
+		return nil, err
+	}
+	if err := b.setGlobals(); err != nil {
+		return nil, err
+	}
+	return b, b.setOrder()
+}
+
+// finish writes the image of the target stage.
+func (b *builder) finish(ctx context.Context) (*Result, error) {
+	s := b.stages[b.target]
+	img := s.img
+	img.Created = &b.o.Epoch
+	img.Config.OnBuild = s.onbuild
+	img.RootFS = oci.RootFS{Type: "layers", DiffIDs: oci.DiffIDs(s.layers)}
+	for k, v := range b.o.Labels {
+		setLabel(&img.Config, k, v)
+	}
+	b.warnUnusedArgs()
+	desc, err := b.o.Store.WriteImage(ctx, img, s.layers, nil)
+	if err != nil {
+		return nil, fmt.Errorf("write image: %w", err)
+	}
+	b.result.Descriptor, b.result.Image = desc, img
+	return &b.result, nil
+}
+
+// fault places err at a line of the plan's file, unless it is placed already
+// or is the end of the build from outside.
+func (b *builder) fault(line int, err error) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	if _, ok := errors.AsType[*StepError](err); ok {
+		return err
+	}
+	return &StepError{File: b.fileName(), Line: line, Err: err}
+}
+
+func (b *builder) fileName() string {
+	if b.plan.File == "" {
+		return "Dockerfile"
+	}
+	return b.plan.File
+}
+
+// errorf is fault of a new error whose text begins with the instruction.
+func (b *builder) errorf(st *plan.Step, format string, args ...any) error {
+	return b.fault(st.Line, fmt.Errorf("%s: %w", strings.ToUpper(st.Op), fmt.Errorf(format, args...)))
+}

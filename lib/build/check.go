@@ -1,0 +1,86 @@
+package build
+
+import (
+	"fmt"
+	"strings"
+
+	"docksmith/lib/dockerfile"
+	"docksmith/lib/plan"
+)
+
+// check refuses, before anything of a stage runs, what this engine cannot do or
+// was not given leave to do.
+func (b *builder) check(s *plan.Stage) error {
+	for i := range s.Steps {
+		st := &s.Steps[i]
+		if err := b.checkStep(st); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *builder) checkStep(st *plan.Step) error {
+	for _, f := range st.Flags {
+		if err := b.checkFlag(st, f); err != nil {
+			return b.fault(st.Line, err)
+		}
+	}
+	if st.Op == dockerfile.Add {
+		for _, src := range st.Args[:max(len(st.Args)-1, 0)] {
+			if isRemote(src) {
+				return b.fault(st.Line, fmt.Errorf("ADD of a remote source is not supported yet: %s", src))
+			}
+		}
+	}
+	return nil
+}
+
+// supported are the flags that steps obey; those of HEALTHCHECK check themselves.
+var supported = map[string][]string{
+	dockerfile.Run:  {"network"},
+	dockerfile.Copy: {"from", "chown", "chmod", "exclude", "link", "parents"},
+	dockerfile.Add:  {"chown", "chmod", "exclude", "link"},
+}
+
+func (b *builder) checkFlag(st *plan.Step, f plan.Flag) error {
+	if st.Op == dockerfile.Healthcheck {
+		return nil
+	}
+	known := false
+	for _, name := range supported[st.Op] {
+		known = known || name == f.Name
+	}
+	if !known {
+		return fmt.Errorf("%s --%s is not supported yet", st.Op, f.Name)
+	}
+	if f.Name == "network" {
+		switch f.Value {
+		case "none", "default":
+		case "host":
+			if b.o.Network != NetworkHost {
+				return &LeaveError{fmt.Errorf("RUN --network=host: the build was not given the host's network")}
+			}
+		default:
+			return fmt.Errorf("RUN --network=%s: want default, none or host", f.Value)
+		}
+	}
+	return nil
+}
+
+// LeaveError is a wish of the Dockerfile that the caller has to allow.
+type LeaveError struct{ Err error }
+
+func (e *LeaveError) Error() string { return e.Err.Error() }
+
+func (e *LeaveError) Unwrap() error { return e.Err }
+
+// isRemote tells a source of ADD that is fetched: a URL or a git repository.
+func isRemote(src string) bool {
+	for _, p := range []string{"http://", "https://", "git://", "ssh://", "git@"} {
+		if len(src) >= len(p) && strings.EqualFold(src[:len(p)], p) {
+			return true
+		}
+	}
+	return false
+}

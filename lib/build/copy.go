@@ -1,0 +1,275 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"docksmith/lib/buildctx"
+	"docksmith/lib/cache"
+	"docksmith/lib/dockerfile"
+	"docksmith/lib/plan"
+)
+
+// copyJob is a COPY or ADD whose words have their values.
+type copyJob struct {
+	b      *builder
+	s      *stage
+	st     *plan.Step
+	from   *stage // nil: the build context
+	words  []string
+	docs   []document
+	dest   string // absolute, clean
+	inside bool   // dest is a directory, whatever is there
+	chown  string
+	chmod  string
+
+	mode    modeChange
+	exclude *buildctx.Ignore
+	parents bool
+	link    bool
+
+	tree  *tree
+	picks []pick
+	items []item
+}
+
+// document is a here-document: a file that the Dockerfile itself holds.
+type document struct{ name, text string }
+
+// copyFiles executes COPY and ADD.
+func (b *builder) copyFiles(ctx context.Context, s *stage, st *plan.Step) (Event, error) {
+	c, err := b.newCopy(s, st)
+	if err != nil {
+		return Event{}, err
+	}
+	defer c.close()
+	return b.layerStep(ctx, s, &work{
+		step: st, text: c.text(), pre: c.preimage(), quick: c.quick(), files: c.files, make: c.make,
+	})
+}
+
+// newCopy evaluates the words of the step.
+func (b *builder) newCopy(s *stage, st *plan.Step) (*copyJob, error) {
+	if len(st.Args) < 2 {
+		return nil, errors.New("want a source and a destination")
+	}
+	c := &copyJob{b: b, s: s, st: st, parents: st.IsSet("parents"), link: st.IsSet("link")}
+	if err := c.setFlags(); err != nil {
+		return nil, err
+	}
+	if err := c.setSources(); err != nil {
+		return nil, err
+	}
+	word, err := b.word(s.scope(), st.Args[len(st.Args)-1])
+	if err != nil {
+		return nil, err
+	}
+	if word == "" {
+		return nil, errors.New("the destination is empty")
+	}
+	base := path.Base(word)
+	c.inside = strings.HasSuffix(word, "/") || base == "." || base == ".." || len(c.words)+len(c.docs) > 1
+	c.dest = s.absolute(word)
+	if from, ok := st.Flag("from"); ok {
+		c.from, err = b.copySource(s, st, from)
+	}
+	return c, err
+}
+
+func (c *copyJob) setFlags() error {
+	sc := c.s.scope()
+	var err error
+	if v, ok := c.st.Flag("chown"); ok {
+		if c.chown, err = c.b.word(sc, v); err != nil {
+			return err
+		}
+	}
+	if v, ok := c.st.Flag("chmod"); ok {
+		if c.chmod, err = c.b.word(sc, v); err != nil {
+			return err
+		}
+		if c.mode, err = parseChmod(c.chmod); err != nil {
+			return err
+		}
+	}
+	patterns, err := c.b.words(sc, c.st.FlagAll("exclude"))
+	if err != nil {
+		return err
+	}
+	if len(patterns) > 0 {
+		c.exclude, err = buildctx.NewIgnore(patterns...)
+	}
+	return err
+}
+
+func (c *copyJob) setSources() error {
+	docs := c.st.Heredocs
+	for _, w := range c.st.Args[:len(c.st.Args)-1] {
+		if name, ok := dockerfile.HeredocWord(w); ok && len(docs) > 0 {
+			doc := document{name: name, text: docs[0].Text}
+			if docs[0].Expand {
+				x, err := dockerfile.Expander{}.Text(doc.text, c.s.scope().lookup)
+				if err != nil {
+					return err
+				}
+				doc.text = x.Value
+			}
+			docs = docs[1:]
+			c.docs = append(c.docs, doc)
+			continue
+		}
+		word, err := c.b.word(c.s.scope(), w)
+		if err != nil {
+			return err
+		}
+		if c.st.Op == dockerfile.Add && isRemote(word) {
+			return fmt.Errorf("a remote source is not supported yet: %s", word)
+		}
+		c.words = append(c.words, word)
+	}
+	return nil
+}
+
+// copySource is the stage or image that --from names.
+func (b *builder) copySource(s *stage, st *plan.Step, from string) (*stage, error) {
+	n, ok, err := b.copiedStage(st, s.index)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		p := s.platform()
+		return b.image(from, &p)
+	}
+	if b.stages[n] == nil {
+		return nil, fmt.Errorf("--from=%s: that stage is not part of this build", from)
+	}
+	return b.stages[n], nil
+}
+
+// text is the history entry, with values in place of variables.
+func (c *copyJob) text() string {
+	words := []string{c.st.Op}
+	for _, f := range c.st.Flags {
+		switch f.Name {
+		case "chown":
+			f.Value = c.chown
+		case "chmod":
+			f.Value = c.chmod
+		case "link", "parents":
+			if f.Value == "true" {
+				words = append(words, "--"+f.Name)
+			}
+			continue
+		}
+		words = append(words, "--"+f.Name+"="+f.Value)
+	}
+	for _, d := range c.docs {
+		words = append(words, "<<"+d.name)
+	}
+	words = append(words, c.words...)
+	return strings.Join(append(words, c.destText()), " ")
+}
+
+func (c *copyJob) destText() string {
+	if c.inside && c.dest != "/" {
+		return c.dest + "/"
+	}
+	return c.dest
+}
+
+// preimage is the part of the key that is known before any file was looked at.
+func (c *copyJob) preimage() *cache.Preimage {
+	p := c.b.newPreimage(c.s, c.st)
+	flags := []string{c.st.Op}
+	for _, f := range c.st.Flags {
+		if f.Name == "exclude" || f.Name == "link" || f.Name == "parents" {
+			flags = append(flags, "--"+f.Name+"="+f.Value)
+		}
+	}
+	p.Add("instruction", jsonWords(append(append(flags, c.words...), c.destText())))
+	p.Add("chown", c.chown)
+	p.Add("chmod", c.chmod)
+	for _, d := range c.docs {
+		p.Add("document "+d.name, d.text)
+	}
+	return p
+}
+
+// quick is a key that names the source stage by its layers instead of its
+// files: when nothing of it changed, nothing of it needs to be unpacked.
+func (c *copyJob) quick() *cache.Preimage {
+	if c.from == nil {
+		return nil
+	}
+	p := c.preimage()
+	p.Add("from", c.from.chain.String())
+	return p
+}
+
+// find selects and lists the sources.
+func (c *copyJob) find(ctx context.Context) error {
+	if c.tree != nil {
+		return nil
+	}
+	t, err := c.b.openTree(ctx, c.from)
+	if err != nil {
+		return err
+	}
+	c.tree = t
+	if len(c.words) == 0 {
+		return nil
+	}
+	if c.picks, err = selectPicks(t, c.words, c.parents); err != nil {
+		return err
+	}
+	c.items, err = list(ctx, t, c.picks, c.exclude, func(p string) {
+		c.b.warn(c.st.Line, "the socket "+p+" is not copied: a layer cannot hold it")
+	})
+	return err
+}
+
+// files hashes the sources for the key.
+func (c *copyJob) files(ctx context.Context) ([]cache.File, error) {
+	if err := c.find(ctx); err != nil {
+		return nil, err
+	}
+	if err := hashItems(ctx, c.tree, c.items); err != nil {
+		return nil, err
+	}
+	return keyFiles(c.tree, c.items), nil
+}
+
+func (c *copyJob) close() {
+	if c.tree != nil && c.tree.close != nil {
+		c.tree.close()
+	}
+}
+
+// make writes the layer.
+func (c *copyJob) make(ctx context.Context, m *maker) error {
+	if err := c.find(ctx); err != nil {
+		return err
+	}
+	root, err := m.root(ctx)
+	if err != nil {
+		return err
+	}
+	var o owner
+	if c.chown != "" {
+		if o, err = lookupOwner(c.chown, root); err != nil {
+			return err
+		}
+	}
+	base := root
+	if c.link {
+		base = nil
+	}
+	d := newDraft(base)
+	if err := c.place(ctx, d, o, m); err != nil {
+		return err
+	}
+	return m.pack(ctx, d)
+}

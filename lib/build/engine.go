@@ -1,0 +1,98 @@
+package build
+
+import (
+	"context"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"docksmith/lib/cache"
+	"docksmith/lib/oci"
+)
+
+// What the engine wants from others. Implementations need not be safe for
+// concurrent use.
+
+// Store keeps images, layers and unpacked layers.
+type Store interface {
+	Images
+	Layers
+	Snapshots
+}
+
+// Images finds base images and keeps the result.
+type Images interface {
+	// Image finds a local image for a platform, nil meaning whatever it is
+	// for; its error is oci.ErrNotFound without one.
+	Image(ref string, p *oci.Platform) (*Base, error)
+	// WriteImage stores the documents of an image over stored layers.
+	// Writing what is there already does nothing.
+	WriteImage(ctx context.Context, img oci.Image, layers []oci.Layer, annotations map[string]string) (oci.Descriptor, error)
+}
+
+// Base is an image that a stage begins with or copies from.
+type Base struct {
+	Image  oci.Image
+	Layers []oci.Layer
+}
+
+// Layers keeps the blobs of layers.
+type Layers interface {
+	// Has tells the size of a blob and whether it is there whole.
+	Has(d digest.Digest) (size int64, ok bool)
+	// NewLayer starts a layer from an uncompressed tar.
+	NewLayer(ctx context.Context) (LayerWriter, error)
+	// Recompress gives a stored layer with the codec that NewLayer uses,
+	// the same layer if it has that codec already.
+	Recompress(ctx context.Context, l oci.Layer) (oci.Layer, error)
+}
+
+// LayerWriter takes the tar of a layer. Commit ends it; Abort drops it, and
+// does nothing after a Commit.
+type LayerWriter interface {
+	io.Writer
+	Commit() (oci.Layer, error)
+	Abort()
+}
+
+// Snapshots keeps layers unpacked, as overlay lower directories.
+type Snapshots interface {
+	// Snapshots unpacks what lacks and gives the directories, top first.
+	Snapshots(ctx context.Context, layers []oci.Layer) ([]string, error)
+	// AddSnapshot takes over dir as the unpacked top layer of chain.
+	AddSnapshot(chain digest.Digest, dir string) error
+	// TempDir makes a directory of this build on the snapshots' file system.
+	TempDir(prefix string) (Temp, error)
+}
+
+// Temp is a temporary directory.
+type Temp interface {
+	Path() string
+	// Keep moves the directory to where failed containers stay until they
+	// are removed, and gives the new path.
+	Keep() (string, error)
+	// Close removes the directory, unless it was kept.
+	Close() error
+}
+
+// Runner runs the command of a RUN step.
+type Runner interface {
+	// Run executes spec in the bundle directory dir and gives the exit
+	// status of its process, 128+N for a signal. An error is a failure to
+	// run it at all.
+	Run(ctx context.Context, dir string, spec *specs.Spec, output io.Writer) (status int, err error)
+}
+
+// Cache remembers what steps gave; see cache.Cache.
+type Cache interface {
+	Lookup(key string) (*cache.Record, bool, error)
+	Seen(p *cache.Preimage) bool
+	Put(p *cache.Preimage, r cache.Record) error
+}
+
+// Account is told of every hit and miss; see cache.Session.
+type Account interface {
+	Hit(step cache.Step, p *cache.Preimage, r *cache.Record)
+	Miss(step cache.Step, p *cache.Preimage)
+}

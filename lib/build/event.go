@@ -1,0 +1,51 @@
+package build
+
+// Event is something that happened in a build, for a person or a program that
+// watches. Members that do not apply are zero.
+type Event struct {
+	Type string `json:"type"`
+	// Step counts instructions from 1 to Total, FROM included; the triggers
+	// of a base image belong to their FROM.
+	Step  int    `json:"step,omitempty"`
+	Total int    `json:"total,omitempty"`
+	Stage string `json:"stage,omitempty"`
+	Line  int    `json:"line,omitempty"`
+	// Text is the instruction as written; of a warning the message.
+	Text string `json:"text,omitempty"`
+	// Cache is "hit" or "miss" for steps that make layers, else empty.
+	Cache string `json:"cache,omitempty"`
+	// Reason says why a step missed.
+	Reason  string  `json:"reason,omitempty"`
+	Seconds float64 `json:"seconds,omitempty"`
+	// DiffID and Size describe the layer that a step gave.
+	DiffID string `json:"diffID,omitempty"`
+	Size   int64  `json:"size,omitempty"`
+}
+
+// Types of events. Each EventStart is followed by the EventDone of the same
+// step, unless the build ends there with an error.
+const (
+	EventStart   = "start"   // a step begins
+	EventRun     = "run"     // the step misses the cache and a command starts
+	EventDone    = "done"    // a step is done
+	EventWarning = "warning" // something the user should look at
+)
+
+// Reasons of a miss.
+const (
+	ReasonNoCache  = "the cache is off"
+	ReasonEarlier  = "an earlier step missed"
+	ReasonNew      = "nothing recorded for it"
+	ReasonNoBlob   = "its layer is missing from the store"
+	ReasonRecorded = "its record could not be read"
+)
+
+func (b *builder) emit(e Event) {
+	if b.o.Events != nil {
+		b.o.Events(e)
+	}
+}
+
+func (b *builder) warn(line int, text string) {
+	b.emit(Event{Type: EventWarning, Line: line, Text: text})
+}

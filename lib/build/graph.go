@@ -1,0 +1,150 @@
+package build
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"docksmith/lib/dockerfile"
+	"docksmith/lib/plan"
+)
+
+// resolveTarget finds the stage to build.
+func (b *builder) resolveTarget() error {
+	if len(b.plan.Stages) == 0 {
+		return errors.New("the plan has no stage")
+	}
+	b.target = len(b.plan.Stages) - 1
+	if b.o.Target == "" {
+		return nil
+	}
+	i, ok := findStage(b.plan, b.o.Target, len(b.plan.Stages))
+	if !ok {
+		return fmt.Errorf("target %q: %w%s", b.o.Target, errNoStage, stageNames(b.plan))
+	}
+	b.target = i
+	return nil
+}
+
+var errNoStage = errors.New("no such stage")
+
+func stageNames(p *plan.Plan) string {
+	var names []string
+	for _, s := range p.Stages {
+		if s.Name != "" {
+			names = append(names, s.Name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "; there are " + strings.Join(names, ", ")
+}
+
+// findStage finds a stage before the one with index before, by name in any case
+// or by number. Of two stages with one name the later counts.
+func findStage(p *plan.Plan, ref string, before int) (int, bool) {
+	for i := before - 1; i >= 0; i-- {
+		if name := p.Stages[i].Name; name != "" && strings.EqualFold(name, ref) {
+			return i, true
+		}
+	}
+	if n, err := strconv.Atoi(ref); err == nil && n >= 0 && n < before {
+		return n, true
+	}
+	return 0, false
+}
+
+// setOrder lists the stages that the target needs. A stage can only need
+// earlier ones, so the order of the file is an order of need.
+func (b *builder) setOrder() error {
+	needed := map[int]bool{}
+	var visit func(i int) error
+	visit = func(i int) error {
+		if needed[i] {
+			return nil
+		}
+		needed[i] = true
+		needs, err := b.needs(i)
+		if err != nil {
+			return err
+		}
+		for _, n := range needs {
+			if err := visit(n); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := visit(b.target); err != nil {
+		return err
+	}
+	for i := range b.plan.Stages {
+		if needed[i] {
+			b.order = append(b.order, i)
+			b.total += 1 + len(b.plan.Stages[i].Steps)
+		}
+	}
+	for _, i := range b.order {
+		if err := b.check(&b.plan.Stages[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// needs lists the stages that stage i begins with or copies from.
+func (b *builder) needs(i int) ([]int, error) {
+	s := &b.plan.Stages[i]
+	name, err := b.baseName(s)
+	if err != nil {
+		return nil, err
+	}
+	var needs []int
+	// FROM takes names alone: a number there is an image name.
+	if n, ok := findStage(b.plan, name, i); ok && strings.EqualFold(b.plan.Stages[n].Name, name) {
+		needs = append(needs, n)
+	}
+	for k := range s.Steps {
+		n, ok, err := b.copiedStage(&s.Steps[k], i)
+		if err != nil {
+			return nil, err
+		}
+		if ok && !slices.Contains(needs, n) {
+			needs = append(needs, n)
+		}
+	}
+	return needs, nil
+}
+
+// baseName is the word after FROM with its variables replaced.
+func (b *builder) baseName(s *plan.Stage) (string, error) {
+	name, err := b.word(&b.globals, s.From)
+	if err == nil && name == "" {
+		err = fmt.Errorf("FROM %s: the name of the base image is empty", s.From)
+	}
+	return name, b.fault(s.Line, err)
+}
+
+// copiedStage is the stage that a COPY --from of stage i names, if it names one.
+func (b *builder) copiedStage(st *plan.Step, i int) (int, bool, error) {
+	from, ok := st.Flag("from")
+	if st.Op != dockerfile.Copy || !ok {
+		return 0, false, nil
+	}
+	if strings.ContainsRune(from, '$') {
+		return 0, false, b.errorf(st, "--from=%s: variables are not expanded here; name a stage with FROM $VARIABLE AS NAME and copy from that", from)
+	}
+	if n, ok := findStage(b.plan, from, i); ok {
+		return n, true, nil
+	}
+	if _, err := strconv.Atoi(from); err == nil {
+		return 0, false, b.errorf(st, "--from=%s: there is no stage %s before this one", from, from)
+	}
+	if strings.EqualFold(b.plan.Stages[i].Name, from) && from != "" {
+		return 0, false, b.errorf(st, "--from=%s: a stage cannot copy from itself", from)
+	}
+	return 0, false, nil
+}

@@ -1,0 +1,314 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"docksmith/lib/buildctx"
+	"docksmith/lib/cache"
+	"docksmith/lib/rootfs"
+)
+
+// tree is where a COPY takes files from: the build context, or the root of a
+// stage or image, whose files keep their owners and attributes.
+type tree struct {
+	files *buildctx.Context
+	root  *rootfs.Root // nil for the build context
+	close func()
+}
+
+// pick is a file or directory that a source operand means.
+type pick struct {
+	shown string // the operand's path, for the key: what it leads to is in info
+	name  string // its name in a directory
+	below string // with --parents: the directories to make below the destination
+	start string // with --parents: where those begin in the tree
+	info  buildctx.Info
+}
+
+// item is one entry to be copied: a pick, or something in it.
+type item struct {
+	pick  *pick
+	rel   string // below the pick, "" for itself
+	node  *node
+	info  buildctx.Info
+	link  int // 1 + index of the item that is the same file; 0: none
+	attrs map[string]string
+	sum   cache.Hash
+	done  bool // sum is known
+}
+
+var errNoFiles = errors.New("no source matches")
+
+// selectPicks finds what the operands mean. A wildcard may match nothing as
+// long as something else is there.
+func selectPicks(t *tree, words []string, parents bool) ([]pick, error) {
+	var picks []pick
+	for _, w := range words {
+		var more []pick
+		var err error
+		if parents {
+			more, err = pickParents(t, w)
+		} else {
+			more, err = pickWord(t, w)
+		}
+		if err != nil {
+			return nil, err
+		}
+		picks = append(picks, more...)
+	}
+	if len(picks) == 0 && len(words) > 0 {
+		return nil, fmt.Errorf("%s: %w", strings.Join(words, " "), errNoFiles)
+	}
+	return picks, nil
+}
+
+func pickWord(t *tree, word string) ([]pick, error) {
+	if !hasWildcard(word) {
+		info, err := t.files.Stat(word)
+		if err != nil {
+			return nil, notFound(t, word, err)
+		}
+		shown := cleanPath(word)
+		return []pick{{shown: shown, name: path.Base(shown), info: info}}, nil
+	}
+	matches, err := t.files.Glob(word)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", word, err)
+	}
+	var picks []pick
+	for _, m := range matches {
+		info, err := t.files.Stat(m)
+		if err != nil {
+			return nil, notFound(t, m, err)
+		}
+		picks = append(picks, pick{shown: m, name: path.Base(m), info: info})
+	}
+	return picks, nil
+}
+
+// pickParents is pickWord for --parents: "**" is deep, links stay links, and
+// the path from "/./" on is kept below the destination.
+func pickParents(t *tree, word string) ([]pick, error) {
+	start, rest := ".", strings.TrimLeft(word, "/")
+	if before, after, ok := strings.Cut(word, "/./"); ok {
+		start, rest = cleanPath(before), after
+	}
+	rest = cleanPath(rest)
+	var paths []string
+	var err error
+	switch {
+	case strings.Contains(rest, "**"):
+		paths, err = deepMatches(t, start, rest)
+	case hasWildcard(rest):
+		paths, err = t.files.Glob(path.Join(start, rest))
+	default:
+		paths = []string{path.Join(start, rest)}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", word, err)
+	}
+	var picks []pick
+	for _, p := range paths {
+		info, err := t.files.Lstat(p)
+		if err != nil {
+			return nil, notFound(t, p, err)
+		}
+		below := strings.TrimPrefix(strings.TrimPrefix(p, start), "/")
+		if start == "." {
+			below = p
+		}
+		picks = append(picks, pick{shown: p, name: path.Base(p), below: below, start: start, info: info})
+	}
+	return picks, nil
+}
+
+// deepMatches are the entries below start that pattern, in the syntax of ignore
+// files, matches, without what is inside one that does.
+func deepMatches(t *tree, start, pattern string) ([]string, error) {
+	rules, err := buildctx.NewIgnore(pattern)
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	last := ""
+	for info, err := range t.files.Walk(start, buildctx.WalkOptions{}) {
+		if err != nil {
+			return nil, err
+		}
+		rel := strings.TrimPrefix(info.Path, start+"/")
+		if info.Path == start || last != "" && strings.HasPrefix(info.Path, last+"/") {
+			continue
+		}
+		if _, ok := rules.Match(rel); ok {
+			found = append(found, info.Path)
+			last = info.Path
+		}
+	}
+	return found, nil
+}
+
+// hasWildcard tells whether a path holds "*", "?" or "[" that no backslash takes
+// the meaning from.
+func hasWildcard(word string) bool {
+	for i := 0; i < len(word); i++ {
+		switch word[i] {
+		case '*', '?', '[':
+			return true
+		case '\\':
+			i++
+		}
+	}
+	return false
+}
+
+// cleanPath makes an operand a path below the root of its tree.
+func cleanPath(p string) string {
+	p = strings.TrimPrefix(path.Clean("/"+p), "/")
+	if p == "" {
+		return "."
+	}
+	return p
+}
+
+// notFound words the absence of a source by where it was looked for.
+func notFound(t *tree, word string, err error) error {
+	switch {
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	case t.root != nil:
+		return fmt.Errorf("%s: not in the stage or image it is copied from", word)
+	}
+	return &MissingSourceError{Path: word, Err: err}
+}
+
+// MissingSourceError says that a source of COPY or ADD is not in the context.
+// Err may be a *buildctx.IgnoredError, which knows why.
+type MissingSourceError struct {
+	Path string
+	Err  error
+}
+
+func (e *MissingSourceError) Error() string { return e.Path + ": not in the context" }
+
+func (e *MissingSourceError) Unwrap() error { return e.Err }
+
+// list walks the picks. Sockets, which no layer can hold, are told to skip.
+func list(ctx context.Context, t *tree, picks []pick, exclude *buildctx.Ignore, skip func(path string)) ([]item, error) {
+	var items []item
+	names := map[[2]uint64]int{}
+	for i := range picks {
+		p := &picks[i]
+		if p.info.Type != buildctx.Dir {
+			if _, hidden := exclude.Match(p.name); hidden {
+				continue
+			}
+		}
+		for info, err := range t.files.Walk(p.info.Path, buildctx.WalkOptions{Exclude: exclude}) {
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err != nil {
+				return nil, err
+			}
+			if info.Type == buildctx.Socket {
+				skip(info.Path)
+				continue
+			}
+			it := item{pick: p, info: info, rel: relative(p.info.Path, info.Path)}
+			if info.Type == buildctx.File && info.Nlink > 1 {
+				id := [2]uint64{info.Dev, info.Ino}
+				it.link = names[id]
+				if it.link == 0 {
+					names[id] = len(items) + 1
+				}
+			}
+			if t.root != nil {
+				if it.attrs, err = t.root.Xattrs(info.Path); err != nil {
+					return nil, err
+				}
+			}
+			items = append(items, it)
+		}
+	}
+	return items, nil
+}
+
+func relative(top, p string) string {
+	switch {
+	case p == top:
+		return ""
+	case top == ".":
+		return p
+	}
+	return p[len(top)+1:]
+}
+
+// hashItems fills in the sums that lack.
+func hashItems(ctx context.Context, t *tree, items []item) error {
+	var infos []buildctx.Info
+	var at []int
+	for i := range items {
+		if items[i].info.Type == buildctx.File && !items[i].done {
+			infos, at = append(infos, items[i].info), append(at, i)
+		}
+	}
+	if len(infos) == 0 {
+		return nil
+	}
+	sums, err := t.files.HashAll(ctx, infos)
+	if err != nil {
+		return err
+	}
+	for k, i := range at {
+		items[i].sum, items[i].done = sums[k], true
+	}
+	return nil
+}
+
+// keyFiles is what the items contribute to a step's key.
+func keyFiles(t *tree, items []item) []cache.File {
+	files := make([]cache.File, len(items))
+	for i := range items {
+		it := &items[i]
+		f := cache.File{Path: it.pick.shown, Type: it.info.Type.String()}
+		if it.rel != "" {
+			f.Path = path.Join(it.pick.shown, it.rel)
+		}
+		// Of a directory whose content alone is copied nothing else matters.
+		if it.rel != "" || it.info.Type != buildctx.Dir || it.pick.start != "" {
+			f.Mode = it.info.Mode
+			if t.root != nil {
+				f.Owner, f.Xattrs = it.owner(), it.layerXattrs()
+			}
+		}
+		switch it.info.Type {
+		case buildctx.File:
+			f.Hash = it.sum
+			if it.link > 0 {
+				f.Link = "=" + items[it.link-1].info.Path
+			}
+		case buildctx.Symlink:
+			f.Link = it.info.Linkname
+		case buildctx.Char, buildctx.Block:
+			f.Link = fmt.Sprintf("%d:%d", it.info.Major(), it.info.Minor())
+		}
+		files[i] = f
+	}
+	return files
+}
+
+// owner is the item's owner as keys write it.
+func (it *item) owner() string {
+	e := it.entry(true)
+	return fmt.Sprintf("%d:%d", e.UID, e.GID)
+}
+
+func (it *item) layerXattrs() map[string]string {
+	e := it.entry(true)
+	return e.Xattrs
+}

@@ -1,0 +1,238 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"docksmith/lib/cache"
+	"docksmith/lib/dockerfile"
+	"docksmith/lib/layer"
+	"docksmith/lib/oci"
+	"docksmith/lib/plan"
+)
+
+// runJob is a RUN whose command is known.
+type runJob struct {
+	b       *builder
+	s       *stage
+	st      *plan.Step
+	args    []string
+	script  *document // a here-document that is executed as a file
+	env     []string  // beside that of the image: the visible build arguments
+	network string
+}
+
+// scripts is where a here-document that is a script stands during its RUN.
+const scripts = "/dev/pipes"
+
+// runCommand executes RUN.
+func (b *builder) runCommand(ctx context.Context, s *stage, st *plan.Step) (Event, error) {
+	r := &runJob{b: b, s: s, st: st, network: b.o.Network}
+	if v, ok := st.Flag("network"); ok && v != "default" {
+		r.network = v
+	}
+	if err := r.setCommand(); err != nil {
+		return Event{}, err
+	}
+	for _, a := range s.scope().visible() {
+		r.env = append(r.env, a.name+"="+a.value)
+	}
+	return b.layerStep(ctx, s, &work{step: st, text: r.text(), pre: r.preimage(), make: r.make})
+}
+
+// setCommand finds the words of the command. A lone here-document is the
+// command itself: a script if it begins with "#!", else text for the shell.
+// Others belong to the shell's own syntax and go back to where they stood.
+func (r *runJob) setCommand() error {
+	r.args = slices.Clone(r.st.Args)
+	if docs := r.st.Heredocs; len(docs) > 0 {
+		if len(r.args) != 1 || r.st.Form != dockerfile.FormShell {
+			return errors.New("a here-document needs the shell form")
+		}
+		if name, ok := dockerfile.HeredocWord(strings.TrimSpace(r.args[0])); ok && len(docs) == 1 {
+			r.args[0] = docs[0].Text
+			if strings.HasPrefix(docs[0].Text, "#!") {
+				r.script = &document{name, docs[0].Text}
+				r.args[0] = path.Join(scripts, name)
+			}
+		} else {
+			for _, d := range docs {
+				r.args[0] += "\n" + d.Text + d.Name
+			}
+		}
+	}
+	if r.st.Form == dockerfile.FormShell {
+		r.args = append(r.s.shell(), strings.Join(r.args, " "))
+	}
+	if len(r.args) == 0 || r.args[0] == "" {
+		return errors.New("the command is empty")
+	}
+	return nil
+}
+
+// text is the history entry: the build arguments in use, counted, and the
+// command as it was run.
+func (r *runJob) text() string {
+	words := []string{r.st.Op}
+	if len(r.env) > 0 {
+		words = append(words, fmt.Sprintf("|%d", len(r.env)))
+		words = append(words, r.env...)
+	}
+	if r.script != nil {
+		return strings.Join(append(words, r.s.shell()...), " ") + " " + r.script.text
+	}
+	return strings.Join(append(words, r.args...), " ")
+}
+
+// preimage holds all that the command can see. Proxies are no part of it: they
+// say how to reach the network from here, not what is fetched.
+func (r *runJob) preimage() *cache.Preimage {
+	p := r.b.newPreimage(r.s, r.st)
+	p.Add("instruction", jsonWords(r.args))
+	if r.script != nil {
+		p.Add("script", r.script.text)
+	}
+	p.Add("workdir", r.s.img.Config.WorkingDir)
+	p.Add("user", r.s.img.Config.User)
+	p.Add("platform", oci.PlatformString(r.s.platform()))
+	p.Add("network", r.network)
+	for _, kv := range sorted(r.s.img.Config.Env) {
+		name, value, _ := strings.Cut(kv, "=")
+		p.Add("env "+name, value)
+	}
+	for _, kv := range sorted(r.env) {
+		name, value, _ := strings.Cut(kv, "=")
+		p.Add("arg "+name, value)
+	}
+	return p
+}
+
+func sorted(list []string) []string {
+	list = slices.Clone(list)
+	slices.Sort(list)
+	return list
+}
+
+// make runs the command in an overlay and writes what it changed.
+func (r *runJob) make(ctx context.Context, m *maker) error {
+	if r.b.o.Runner == nil {
+		return errors.New("nothing here can run commands")
+	}
+	if host := oci.HostPlatform(); oci.MatchPlatform(host, r.s.platform()) == 0 {
+		return fmt.Errorf("the image is for %s and this machine runs %s", oci.PlatformString(r.s.platform()), oci.PlatformString(host))
+	}
+	if len(r.s.layers) == 0 {
+		return errors.New("the image is empty: there is nothing to run")
+	}
+	upper, err := m.newTree(ctx, "upper")
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(filepath.Join(m.temp.Path(), "work"), 0o755); err != nil {
+		return err
+	}
+	spec, err := r.spec(ctx, m)
+	if err != nil {
+		return err
+	}
+	r.b.emit(Event{Type: EventRun, Step: r.b.step, Total: r.b.total, Stage: r.s.name, Line: r.st.Line, Text: stepText(r.st)})
+	status, err := r.b.o.Runner.Run(ctx, m.temp.Path(), spec, r.b.o.Output)
+	if cerr := ctx.Err(); cerr != nil {
+		return cerr
+	}
+	if err != nil {
+		return err
+	}
+	if status != 0 {
+		return r.failed(m, status)
+	}
+	lowers, err := r.b.lowers(ctx, r.s)
+	if err != nil {
+		return err
+	}
+	m.dir = upper
+	return layer.PackUpper(ctx, m.tar, upper, layer.CreateOptions{
+		Epoch: r.b.o.Epoch, Lowers: lowers, SetTimes: true, Warn: m.warn,
+	})
+}
+
+// spec is the container that the command runs in.
+func (r *runJob) spec(ctx context.Context, m *maker) (*specs.Spec, error) {
+	lowers, err := r.b.lowers(ctx, r.s)
+	if err != nil {
+		return nil, err
+	}
+	env := append([]string{fmt.Sprintf("SOURCE_DATE_EPOCH=%d", r.b.o.Epoch.Unix())}, r.b.proxyEnv(r.s.scope())...)
+	spec := oci.RuntimeSpec(r.s.img, oci.RuntimeOptions{
+		Args: r.args, Entrypoint: []string{}, Env: append(env, r.env...),
+		HostNetwork: r.network == NetworkHost,
+	})
+	// The image is none yet: nothing of its configuration describes a container.
+	for name := range spec.Annotations {
+		if strings.HasPrefix(name, "org.opencontainers.") {
+			delete(spec.Annotations, name)
+		}
+	}
+	spec.Annotations[oci.AnnotationOverlayLower] = joinLowers(lowers)
+	spec.Annotations[oci.AnnotationOverlayUpper] = "upper"
+	spec.Annotations[oci.AnnotationOverlayWork] = "work"
+	if r.script != nil {
+		mount, err := r.mountScript(m)
+		if err != nil {
+			return nil, err
+		}
+		spec.Mounts = append(spec.Mounts, mount)
+	}
+	return spec, nil
+}
+
+func (r *runJob) mountScript(m *maker) (specs.Mount, error) {
+	dir := filepath.Join(m.temp.Path(), "pipes")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return specs.Mount{}, err
+	}
+	file := filepath.Join(dir, filepath.Base(r.script.name))
+	if err := os.WriteFile(file, []byte(r.script.text), 0o755); err != nil {
+		return specs.Mount{}, err
+	}
+	// The modes must not depend on the umask.
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Chmod(file, 0o755)); err != nil {
+		return specs.Mount{}, err
+	}
+	return specs.Mount{Destination: scripts, Type: "bind", Source: "pipes", Options: []string{"rbind", "ro"}}, nil
+}
+
+// joinLowers writes the value of the annotation, escaped as overlayfs wants it.
+func joinLowers(dirs []string) string {
+	escape := strings.NewReplacer(`\`, `\\`, `:`, `\:`)
+	out := make([]string, len(dirs))
+	for i, d := range dirs {
+		out[i] = escape.Replace(d)
+	}
+	return strings.Join(out, ":")
+}
+
+// failed keeps the container as it was left, for somebody to look into.
+func (r *runJob) failed(m *maker, status int) error {
+	err := &StepError{File: r.b.fileName(), Line: r.st.Line, Status: status}
+	err.Err = fmt.Errorf("%s: %s", summary(r.st), statusText(status))
+	if dir, kerr := m.temp.Keep(); kerr == nil {
+		err.Bundle = dir
+	}
+	return err
+}
+
+func statusText(status int) string {
+	if status > 128 && status < 128+65 {
+		return fmt.Sprintf("exit status %d (signal %d)", status, status-128)
+	}
+	return fmt.Sprintf("exit status %d", status)
+}

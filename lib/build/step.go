@@ -1,0 +1,348 @@
+package build
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"docksmith/lib/cache"
+	"docksmith/lib/layer"
+	"docksmith/lib/oci"
+	"docksmith/lib/plan"
+	"docksmith/lib/rootfs"
+)
+
+// work is a step that may make a layer.
+type work struct {
+	step *plan.Step
+	text string // of the history
+	// pre is what the result depends on, all but files.
+	pre *cache.Preimage
+	// quick is a second key that can be had without files; nil: none.
+	quick *cache.Preimage
+	// files lists and hashes what the key holds of them; nil: nothing. After
+	// make it costs nothing.
+	files func(ctx context.Context) ([]cache.File, error)
+	// make writes the layer.
+	make func(ctx context.Context, m *maker) error
+	// quiet steps are not announced as hit or miss.
+	quiet bool
+}
+
+// newPreimage begins the key of a step that works on files.
+func (b *builder) newPreimage(s *stage, st *plan.Step) *cache.Preimage {
+	p := &cache.Preimage{}
+	p.Add("op", st.Op)
+	p.Add("parent", s.chain.String())
+	p.Add("epoch", fmt.Sprint(b.o.Epoch.Unix()))
+	return p
+}
+
+// layerStep takes the step's layer from the cache or makes it.
+func (b *builder) layerStep(ctx context.Context, s *stage, w *work) (Event, error) {
+	rec, reason, err := b.recall(ctx, s, w)
+	if err != nil {
+		return Event{}, err
+	}
+	e := Event{Cache: "hit", Reason: reason}
+	var made *oci.Layer
+	if rec != nil {
+		if made, err = b.fromRecord(ctx, rec); err != nil {
+			return Event{}, err
+		}
+	} else {
+		e.Cache = "miss"
+		s.missed = true
+		if made, err = b.execute(ctx, s, w); err != nil {
+			return Event{}, err
+		}
+	}
+	b.account(s, w, rec)
+	if made != nil {
+		s.addLayer(*made)
+		e.DiffID, e.Size = made.DiffID.String(), made.Size
+	}
+	b.record(s, w.text, made == nil)
+	if w.quiet {
+		e.Cache, e.Reason = "", ""
+	}
+	return e, nil
+}
+
+// recall finds a usable record of the step, or says why there is none. Below a
+// miss everything misses: the layers may be others, and even if they were not,
+// what a cached build gives must be what was seen to work together.
+func (b *builder) recall(ctx context.Context, s *stage, w *work) (*cache.Record, string, error) {
+	switch {
+	case b.o.Cache == nil, b.o.NoCache:
+		return nil, ReasonNoCache, nil
+	case s.missed:
+		return nil, ReasonEarlier, nil
+	}
+	if w.quick != nil {
+		if rec, _ := b.lookup(w.quick); rec != nil {
+			w.pre = w.quick
+			return rec, "", nil
+		}
+	}
+	if w.files != nil {
+		// Without any record of this instruction there is nothing to find,
+		// and the files are read once, for the layer.
+		if !b.o.Cache.Seen(w.pre) {
+			return nil, ReasonNew, nil
+		}
+		if err := w.addFiles(ctx); err != nil {
+			return nil, "", err
+		}
+	}
+	rec, reason := b.lookup(w.pre)
+	if rec != nil && w.quick != nil {
+		b.remember(w.quick, w, *rec)
+	}
+	return rec, reason, nil
+}
+
+// addFiles completes the key. It is done once.
+func (w *work) addFiles(ctx context.Context) error {
+	if w.files == nil {
+		return nil
+	}
+	files, err := w.files(ctx)
+	if err != nil {
+		return err
+	}
+	w.pre.AddFiles("files", files)
+	w.files = nil
+	return nil
+}
+
+// lookup finds the record of a key whose layer is in the store.
+func (b *builder) lookup(p *cache.Preimage) (*cache.Record, string) {
+	rec, ok, err := b.o.Cache.Lookup(p.Key())
+	switch {
+	case err != nil:
+		return nil, ReasonRecorded
+	case !ok:
+		return nil, ReasonNew
+	case rec.Layer == nil:
+		return rec, ""
+	}
+	if size, ok := b.o.Store.Has(rec.Layer.Digest); !ok || size != rec.Layer.Size {
+		return nil, ReasonNoBlob
+	}
+	return rec, ""
+}
+
+// fromRecord is the layer of a record, with the compression of this build.
+func (b *builder) fromRecord(ctx context.Context, rec *cache.Record) (*oci.Layer, error) {
+	if rec.Layer == nil {
+		return nil, nil
+	}
+	l, err := b.o.Store.Recompress(ctx, *rec.Layer)
+	return &l, err
+}
+
+func (b *builder) account(s *stage, w *work, rec *cache.Record) {
+	if w.quiet {
+		return
+	}
+	step := cache.Step{ID: fmt.Sprintf("%s/%d", s.name, s.count), Text: stepText(w.step)}
+	if rec != nil {
+		b.result.Hits++
+		b.result.Saved += rec.Seconds
+	} else {
+		b.result.Misses++
+	}
+	switch {
+	case b.o.Account == nil:
+	case rec != nil:
+		b.o.Account.Hit(step, w.pre, rec)
+	default:
+		b.o.Account.Miss(step, w.pre)
+	}
+}
+
+// remember keeps what the step gave. A cache that cannot is a slower one, not a
+// failed build.
+func (b *builder) remember(p *cache.Preimage, w *work, rec cache.Record) {
+	if b.o.Cache == nil {
+		return
+	}
+	rec.Text = stepText(w.step)
+	if err := b.o.Cache.Put(p, rec); err != nil {
+		b.warn(w.step.Line, "the cache does not take this step: "+err.Error())
+	}
+}
+
+// maker is what a step makes its layer with.
+type maker struct {
+	b     *builder
+	s     *stage
+	temp  Temp
+	tar   LayerWriter
+	dir   string // becomes the snapshot
+	empty bool   // no layer after all
+	view  *rootfs.Root
+	// recorded says that the result may be reused.
+	recorded bool
+}
+
+// execute makes the layer of a step, its snapshot and its record.
+func (b *builder) execute(ctx context.Context, s *stage, w *work) (made *oci.Layer, err error) {
+	began := time.Now()
+	m := &maker{b: b, s: s, recorded: true}
+	if m.temp, err = b.o.Store.TempDir("build"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		m.closeView()
+		if cerr := m.temp.Close(); err == nil && cerr != nil {
+			err = fmt.Errorf("remove temporary files: %w", cerr)
+		}
+	}()
+	if m.tar, err = b.o.Store.NewLayer(ctx); err != nil {
+		return nil, err
+	}
+	defer m.tar.Abort()
+	if err := w.make(ctx, m); err != nil {
+		return nil, err
+	}
+	rec := cache.Record{Created: time.Now()}
+	if !m.empty {
+		if made, err = m.commit(); err != nil {
+			return nil, err
+		}
+		rec.Layer = made
+	}
+	rec.Seconds = time.Since(began).Seconds()
+	if err := w.addFiles(ctx); err != nil {
+		return nil, err
+	}
+	if m.recorded {
+		b.remember(w.pre, w, rec)
+		if w.quick != nil {
+			b.remember(w.quick, w, rec)
+		}
+	}
+	return made, nil
+}
+
+// commit ends the tar and puts the directory in its place among the snapshots.
+func (m *maker) commit() (*oci.Layer, error) {
+	l, err := m.tar.Commit()
+	if err != nil {
+		return nil, err
+	}
+	m.closeView()
+	if err := m.b.o.Store.AddSnapshot(oci.NextChainID(m.s.chain, l.DiffID), m.dir); err != nil {
+		return nil, fmt.Errorf("keep snapshot: %w", err)
+	}
+	return &l, nil
+}
+
+// root is the stage's root file system before this step; nil while it is empty.
+func (m *maker) root(ctx context.Context) (*rootfs.Root, error) {
+	if m.view != nil || len(m.s.layers) == 0 {
+		return m.view, nil
+	}
+	f, err := m.b.viewOf(ctx, m.s)
+	if err != nil {
+		return nil, err
+	}
+	m.view, err = rootfs.FromFile(f)
+	return m.view, err
+}
+
+func (m *maker) closeView() {
+	if m.view != nil {
+		m.view.Close()
+		m.view = nil
+	}
+}
+
+// newTree makes an empty directory for the layer's files that has, itself, the
+// mode and owner of the root of the stage so far: what overlayfs shows as the
+// root is the top directory.
+func (m *maker) newTree(ctx context.Context, name string) (string, error) {
+	dir := filepath.Join(m.temp.Path(), name)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return "", err
+	}
+	top := layer.Source{Entry: layer.Entry{Path: ".", Type: layer.TypeDir, Mode: 0o755}}
+	lowers, err := m.b.lowers(ctx, m.s)
+	if err != nil {
+		return "", err
+	}
+	if len(lowers) > 0 {
+		if top.Entry, err = rootEntry(lowers[0]); err != nil {
+			return "", err
+		}
+	}
+	// Pack is who can make an entry in a directory, whatever it may own here.
+	err = layer.Pack(ctx, io.Discard, dir, []layer.Source{top}, layer.PackOptions{Epoch: m.b.o.Epoch})
+	return dir, err
+}
+
+func rootEntry(dir string) (layer.Entry, error) {
+	root, err := rootfs.Open(dir)
+	if err != nil {
+		return layer.Entry{}, err
+	}
+	defer root.Close()
+	st, err := root.Lstat(".")
+	if err != nil {
+		return layer.Entry{}, err
+	}
+	attrs, err := root.Xattrs(".")
+	if err != nil {
+		return layer.Entry{}, err
+	}
+	e := entryOf(".", uint32(st.Mode), st.Uid, st.Gid, 0)
+	applyXattrs(&e, attrs)
+	return e, nil
+}
+
+// pack writes a draft as the layer.
+func (m *maker) pack(ctx context.Context, d *draft) error {
+	dir, err := m.newTree(ctx, "tree")
+	if err != nil {
+		return err
+	}
+	m.dir = dir
+	return layer.Pack(ctx, m.tar, dir, d.sources(), layer.PackOptions{Epoch: m.b.o.Epoch, Warn: m.warn})
+}
+
+func (m *maker) warn(text string) { m.b.warn(0, strings.TrimSpace(text)) }
+
+// lowers are the directories of the stage's layers, top first, unpacked if
+// they are not yet.
+func (b *builder) lowers(ctx context.Context, s *stage) ([]string, error) {
+	if s.lowers == nil && len(s.layers) > 0 {
+		lowers, err := b.o.Store.Snapshots(ctx, s.layers)
+		if err != nil {
+			return nil, fmt.Errorf("unpack layers: %w", err)
+		}
+		s.lowers = lowers
+	}
+	return s.lowers, nil
+}
+
+// viewOf opens the merged root of a stage, read-only.
+func (b *builder) viewOf(ctx context.Context, s *stage) (*os.File, error) {
+	lowers, err := b.lowers(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if b.o.View == nil {
+		return nil, fmt.Errorf("look at the layers: %w", errNoView)
+	}
+	f, err := b.o.View(lowers)
+	if err != nil {
+		return nil, fmt.Errorf("look at the layers: %w", err)
+	}
+	return f, nil
+}

@@ -1,0 +1,69 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"docksmith/lib/buildctx"
+	"docksmith/lib/rootfs"
+)
+
+var errNoView = errors.New("nothing here can merge them")
+
+// openTree opens what a COPY takes files from: the root of a stage, or, for
+// nil, the build context.
+func (b *builder) openTree(ctx context.Context, from *stage) (*tree, error) {
+	if from == nil && b.o.Context == nil {
+		t, err := b.emptyTree()
+		if err == nil {
+			t.root = nil
+		}
+		return t, err
+	}
+	if from == nil {
+		return &tree{files: b.o.Context}, nil
+	}
+	if len(from.layers) == 0 {
+		return b.emptyTree()
+	}
+	f, err := b.viewOf(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	root, err := rootfs.FromFile(f)
+	if err != nil {
+		return nil, err
+	}
+	second, err := root.OpenFile("/", os.O_RDONLY, 0)
+	if err != nil {
+		root.Close()
+		return nil, err
+	}
+	files := buildctx.FromFile(second, buildctx.Options{Index: b.o.Index})
+	return &tree{files: files, root: root, close: func() {
+		files.Close()
+		root.Close()
+	}}, nil
+}
+
+// emptyTree stands for the root of a stage without layers.
+func (b *builder) emptyTree() (*tree, error) {
+	temp, err := b.o.Store.TempDir("empty")
+	if err != nil {
+		return nil, err
+	}
+	files, err := buildctx.Open(temp.Path(), buildctx.Options{})
+	if err != nil {
+		return nil, errors.Join(err, temp.Close())
+	}
+	root, err := rootfs.Open(temp.Path())
+	if err != nil {
+		return nil, errors.Join(err, files.Close(), temp.Close())
+	}
+	return &tree{files: files, root: root, close: func() {
+		files.Close()
+		root.Close()
+		temp.Close()
+	}}, nil
+}
