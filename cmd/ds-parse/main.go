@@ -1,0 +1,116 @@
+// Command ds-parse turns a Dockerfile into a build plan.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"docksmith/lib/cli"
+	"docksmith/lib/dockerfile"
+	"docksmith/lib/plan"
+)
+
+const long = `
+FILE may be "-" for standard input, or a directory: then the first of
+Docksmithfile, Dockerfile and Containerfile in it. A file named Docksmithfile
+is read as with --strict. The plan is one line of JSON, described in
+docksmith-plan(5). The first error ends the work; it names the file and line.
+
+Exit status: 0 planned, 1 not a valid Dockerfile, 2 wrong usage.
+
+    ds-parse Dockerfile | ds-build -t app .
+    ds-parse -t build . | jq -r '.stages[].from'
+`
+
+// defaults are the names that a directory is searched for.
+var defaults = []string{strictName, "Dockerfile", "Containerfile"}
+
+// strictName is the name of a file in the strict dialect.
+const strictName = "Docksmithfile"
+
+type options struct {
+	strict       bool
+	target, name string
+}
+
+func main() {
+	var o options
+	cli.Main(&cli.Command{
+		Name:  "ds-parse",
+		Args:  "[FILE]",
+		Short: "Read a Dockerfile from FILE or standard input, write its build plan to standard output.",
+		Long:  long,
+		Flags: func(f *cli.Flags) {
+			f.StringVarP(&o.target, "target", "t", "", "plan up to `STAGE`, a name or a number, and leave out the rest")
+			f.BoolVar(&o.strict, "strict", false, "read the dialect of a Docksmithfile: CMD must be a JSON array")
+			f.StringVar(&o.name, "name", "", "call the input `NAME` in messages and in the plan")
+			f.Complete("target", "stage")
+			f.Complete("name", "file")
+		},
+		Run: func(_ context.Context, s *cli.IO, args []string) error { return parse(s, args, o) },
+	})
+}
+
+func parse(s *cli.IO, args []string, o options) error {
+	name, r, err := open(s, args)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if o.name != "" {
+		name = o.name
+	}
+	f, err := dockerfile.Parse(r, dockerfile.Options{
+		Name:   name,
+		Strict: o.strict || filepath.Base(name) == strictName,
+	})
+	if e, ok := errors.AsType[*dockerfile.Error](err); ok {
+		return &cli.Located{File: e.File, Line: e.Line, Err: e.Err}
+	} else if err != nil {
+		return err
+	}
+	p := plan.New(f)
+	if s.Flags.Changed("target") {
+		if err := p.Until(o.target); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return plan.Encode(s.Stdout, p)
+}
+
+// open opens the operand; the name is what messages call it.
+func open(s *cli.IO, args []string) (string, io.ReadCloser, error) {
+	if len(args) == 1 && args[0] != "-" {
+		if info, err := os.Stat(args[0]); err == nil && info.IsDir() {
+			return openDefault(args[0])
+		}
+	}
+	name, r, err := s.Input(args)
+	if err != nil && len(args) == 0 {
+		if name, f, derr := openDefault("."); derr == nil {
+			f.Close()
+			err = cli.WithHint(err, "%s %s reads the file here", s.Name, name)
+		}
+	}
+	if name == "-" {
+		name = "<stdin>"
+	}
+	return name, r, err
+}
+
+// openDefault opens the file that stands for a directory.
+func openDefault(dir string) (string, io.ReadCloser, error) {
+	for _, base := range defaults {
+		name := filepath.Join(dir, base)
+		f, err := os.Open(name)
+		if err == nil || !errors.Is(err, os.ErrNotExist) {
+			return name, f, err
+		}
+	}
+	return dir, nil, fmt.Errorf("find a Dockerfile in %s: no %s", dir, strings.Join(defaults, ", no "))
+}

@@ -1,0 +1,145 @@
+package dockerfile
+
+import "strings"
+
+// The instructions, as [Instruction.Op] spells them.
+const (
+	Add         = "ADD"
+	Arg         = "ARG"
+	Cmd         = "CMD"
+	Copy        = "COPY"
+	Entrypoint  = "ENTRYPOINT"
+	Env         = "ENV"
+	Expose      = "EXPOSE"
+	From        = "FROM"
+	Healthcheck = "HEALTHCHECK"
+	Label       = "LABEL"
+	Maintainer  = "MAINTAINER"
+	Onbuild     = "ONBUILD"
+	Run         = "RUN"
+	Shell       = "SHELL"
+	Stopsignal  = "STOPSIGNAL"
+	User        = "USER"
+	Volume      = "VOLUME"
+	Workdir     = "WORKDIR"
+)
+
+// The two forms of a command.
+const (
+	FormShell = "shell" // one string, for a shell to read
+	FormExec  = "exec"  // a JSON array of words
+)
+
+// File is a whole Dockerfile.
+type File struct {
+	// Name is what the caller called the input.
+	Name string
+	// Syntax and Check are the values of the parser directives of that name,
+	// empty without one.
+	Syntax, Check string
+	// Escape is '\\' or '`'.
+	Escape byte
+	// Args are the ARG instructions before the first FROM.
+	Args []*Instruction
+	// Stages has at least one entry.
+	Stages []*Stage
+}
+
+// Stage is a FROM line with the instructions below it.
+type Stage struct {
+	// Index is the place of the stage in the file, from 0.
+	Index int
+	// Name is what follows AS, in lower case; empty without.
+	Name string
+	// From and Platform are unexpanded words.
+	From, Platform string
+	// Line is where FROM begins, EndLine where it ends.
+	Line, EndLine int
+	// Text is the FROM instruction as written, on one line.
+	Text string
+	// Steps are the instructions of the stage.
+	Steps []*Instruction
+}
+
+// Instruction is one instruction of a stage. What Args holds depends on Op:
+//
+//	ADD COPY                  sources, then the destination: unexpanded words
+//	ARG                       NAME or NAME=VALUE words, quotes kept
+//	ENV LABEL                 KEY=VALUE words, quotes kept; the old form "KEY value" is one such word
+//	CMD ENTRYPOINT RUN        Form shell: one string, maybe empty; Form exec: the array
+//	SHELL                     Form exec: the array
+//	HEALTHCHECK               "NONE", or "CMD" and the command as in CMD (with Form)
+//	EXPOSE VOLUME             unexpanded words
+//	MAINTAINER STOPSIGNAL USER WORKDIR   one unexpanded word, blanks included
+//	ONBUILD                   nothing; Trigger is the instruction
+type Instruction struct {
+	Op string
+	// Line and EndLine are the first and last line in the file, continuation
+	// lines and here-documents included.
+	Line, EndLine int
+	// Text is the instruction as written with continuation lines joined,
+	// without its here-documents.
+	Text string
+	// Flags are in the order of the text. A flag that may not repeat is there
+	// once at most.
+	Flags []Flag
+	// Form is FormShell, FormExec or, where there is no such choice, empty.
+	Form string
+	Args []string
+	// Heredocs are in the order of the words that introduce them.
+	Heredocs []Heredoc
+	// Trigger is the instruction of an ONBUILD.
+	Trigger *Instruction
+
+	array bool // the arguments were a JSON array
+}
+
+// Flag is one --name=value. A boolean flag has the value "true" or "false".
+type Flag struct {
+	Name, Value string
+}
+
+// Heredoc is a here-document.
+type Heredoc struct {
+	// Name is the delimiter without its quotes: also the name of the file
+	// that COPY and ADD make of the document.
+	Name string
+	// FD is the number before "<<", 0 without one.
+	FD int
+	// Expand is false where any part of the delimiter was quoted.
+	Expand bool
+	// StripTabs is true for "<<-": Text has no leading tabs then.
+	StripTabs bool
+	// Text is the document, with its line ends.
+	Text string
+}
+
+// Flag returns the value of the first flag of that name.
+func (in *Instruction) Flag(name string) (value string, ok bool) {
+	for _, f := range in.Flags {
+		if f.Name == name {
+			return f.Value, true
+		}
+	}
+	return "", false
+}
+
+// Source is the instruction with its here-documents, as a Dockerfile can hold
+// it again: for an ONBUILD trigger, what the image configuration stores.
+func (in *Instruction) Source() string {
+	docs := in.Heredocs
+	if in.Trigger != nil {
+		docs = in.Trigger.Heredocs
+	}
+	if len(docs) == 0 {
+		return in.Text
+	}
+	var b strings.Builder
+	b.WriteString(in.Text)
+	for _, d := range docs {
+		b.WriteByte('\n')
+		b.WriteString(d.Text)
+		b.WriteString(d.Name)
+	}
+	return b.String()
+}

@@ -1,0 +1,156 @@
+package dockerfile
+
+import (
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"unicode"
+)
+
+// source gives the logical lines of a file: comments and blank lines gone,
+// continuation lines joined. It passes over every byte a fixed number of times.
+type source struct {
+	data string
+	pos  int
+	line int // lines read so far
+	directives
+}
+
+func newSource(data string) *source {
+	return &source{
+		data:       strings.TrimPrefix(data, "\ufeff"),
+		directives: directives{escape: '\\'},
+	}
+}
+
+// physical returns the next line with its line end.
+func (s *source) physical() (line string, ok bool) {
+	if s.pos == len(s.data) {
+		return "", false
+	}
+	rest := s.data[s.pos:]
+	if n := strings.IndexByte(rest, '\n'); n >= 0 {
+		rest = rest[:n+1]
+	}
+	s.pos += len(rest)
+	s.line++
+	return rest, true
+}
+
+// logical returns the next line that holds an instruction, with the line it
+// starts at; io.EOF after the last.
+func (s *source) logical() (text string, start int, err error) {
+	for {
+		line, ok := s.physical()
+		if !ok {
+			return "", s.line, io.EOF
+		}
+		line = strings.TrimLeftFunc(trimNewline(line), unicode.IsSpace)
+		if err := s.see(line, s.line); err != nil {
+			return "", s.line, err
+		}
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		text, more := s.cut(line)
+		if text == "" && !more {
+			continue
+		}
+		start = s.line
+		if more {
+			text = s.continued(text)
+		}
+		return text, start, nil
+	}
+}
+
+// continued joins the lines after one that ends in the escape character. They
+// keep their indent; comments and blank lines between them vanish.
+func (s *source) continued(first string) string {
+	var joined strings.Builder
+	joined.WriteString(first)
+	for more := true; more; {
+		line, ok := s.physical()
+		if !ok {
+			break
+		}
+		line = trimNewline(line)
+		if bare := strings.TrimLeftFunc(line, unicode.IsSpace); bare == "" || bare[0] == '#' {
+			continue
+		}
+		line, more = s.cut(line)
+		joined.WriteString(line)
+	}
+	return joined.String()
+}
+
+// cut takes the continuation mark off a line: the escape character, not
+// itself escaped, with nothing but blanks behind it.
+func (s *source) cut(line string) (text string, more bool) {
+	bare := strings.TrimRight(line, " \t")
+	if bare == "" || bare[len(bare)-1] != s.escape {
+		return line, false
+	}
+	bare = bare[:len(bare)-1]
+	if bare != "" && bare[len(bare)-1] == s.escape {
+		return line, false
+	}
+	return bare, true
+}
+
+func trimNewline(line string) string { return strings.TrimRight(line, "\r\n") }
+
+// directives are the comments at the top of a file that mean something:
+// "# name=value" for syntax, escape and check, each once at most. The first
+// line that is none ends them.
+type directives struct {
+	escape  byte
+	found   map[string]string
+	done    bool
+	shebang bool // "#!" on the first line: what follows does not set escape
+}
+
+var directivePattern = regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$`)
+
+// see looks at a line without its indent.
+func (d *directives) see(line string, number int) error {
+	if d.done {
+		return nil
+	}
+	if number == 1 && strings.HasPrefix(line, "#!") {
+		d.shebang = true
+		return nil
+	}
+	text, comment := strings.CutPrefix(line, "#")
+	m := directivePattern.FindStringSubmatch(strings.TrimLeftFunc(text, unicode.IsSpace))
+	if !comment || m == nil {
+		d.done = true
+		return nil
+	}
+	name, value := strings.ToLower(m[1]), m[2]
+	switch name {
+	case "syntax", "escape", "check":
+	default:
+		d.done = true
+		return nil
+	}
+	if _, twice := d.found[name]; twice {
+		return fmt.Errorf("a second %s directive", name)
+	}
+	if err := checkText(value); err != nil {
+		return fmt.Errorf("%s directive: %w", name, err)
+	}
+	if d.found == nil {
+		d.found = map[string]string{}
+	}
+	d.found[name] = value
+	if name != "escape" || d.shebang {
+		return nil
+	}
+	if value != `\` && value != "`" {
+		return fmt.Errorf("escape directive: %s is neither \\ nor `", quoted(value))
+	}
+	d.escape = value[0]
+	return nil
+}
