@@ -54,6 +54,9 @@ func (o *Output) close() error {
 	return nil
 }
 
+// Terminal tells whether f is a terminal.
+func Terminal(f *os.File) bool { return isTerminal(f) }
+
 func isTerminal(f *os.File) bool { return isatty.IsTerminal(f.Fd()) }
 
 // Warnf prints "NAME: warning: ..." on stderr.
