@@ -181,7 +181,10 @@ func enterUserNamespace(s *store.Store, stdio *cli.IO) error {
 	if err := s.Close(); err != nil {
 		return err
 	}
-	return sandbox.EnterUserNamespace(sandbox.UserNamespaceOptions{Warn: func(m string) { stdio.Warnf("%s", m) }})
+	return sandbox.EnterUserNamespace(sandbox.UserNamespaceOptions{
+		Env:  []string{"DOCKSMITH_ROOT=" + s.Root()}, // there, the default would be root's
+		Warn: func(m string) { stdio.Warnf("%s", m) },
+	})
 }
 
 // enterToUnpack enters when a layer is still to be unpacked.
