@@ -22,10 +22,11 @@ var mayImport = map[string]string{
 	"rootfs":     "",
 	"sandbox":    "rootfs",
 	"plan":       "dockerfile",
-	"buildctx":   "rootfs",
+	"blake":      "",
+	"buildctx":   "blake",
 	"layer":      "oci rootfs",
 	"store":      "oci layer rootfs",
-	"cache":      "oci",
+	"cache":      "blake oci",
 	"verify":     "oci layer store",
 	"build":      "oci plan dockerfile buildctx layer cache rootfs",
 }
@@ -49,7 +50,7 @@ var mayUse = map[string]string{
 	"github.com/spf13/pflag":                 "cli",
 	"golang.org/x/sync":                      "build layer store buildctx verify",
 	"golang.org/x/sys":                       "rootfs sandbox layer store buildctx cache cmd",
-	"lukechampine.com/blake3":                "buildctx cache build",
+	"lukechampine.com/blake3":                "blake buildctx build",
 }
 
 // noNetwork are the packages whose presence would let a program connect, or

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"docksmith/lib/blake"
 )
 
 // ErrChanged is the answer to a file that is no longer what it was when it was
@@ -26,8 +28,8 @@ type Reader struct {
 	c      *Context
 	fd     int
 	info   Info
-	opened int64   // wall clock before the first byte was read
-	hash   *hasher // nil when sum was known from the index
+	opened int64         // wall clock before the first byte was read
+	hash   *blake.Hasher // nil when sum was known from the index
 	sum    [32]byte
 	read   int64
 	eof    bool
@@ -56,13 +58,13 @@ func (c *Context) OpenInfo(info Info) (*Reader, error) {
 	if sum, ok := c.known(&info, r.opened); ok {
 		r.sum = sum
 	} else {
-		r.hash = hashers.Get().(*hasher)
+		r.hash = hashers.Get().(*blake.Hasher)
 		r.hash.Reset()
 	}
 	return r, nil
 }
 
-var hashers = sync.Pool{New: func() any { return new(hasher) }}
+var hashers = sync.Pool{New: func() any { return new(blake.Hasher) }}
 
 func (c *Context) open(info Info) (*Reader, error) {
 	if info.Type != File {
@@ -166,7 +168,7 @@ func (r *Reader) finish() {
 		r.sumErr = changed
 		return
 	}
-	r.sum = r.hash.sum()
+	r.sum = r.hash.Sum256()
 	if changed == nil && r.c.o.Index != nil {
 		r.c.o.Index.put(&r.info, r.sum, r.opened, r.fd)
 	}
@@ -256,7 +258,7 @@ func (c *Context) hashInfo(ctx context.Context, info *Info, now int64, buf []byt
 		return [32]byte{}, err
 	}
 	defer r.Close()
-	r.hash = hashers.Get().(*hasher)
+	r.hash = hashers.Get().(*blake.Hasher)
 	r.hash.Reset()
 	for {
 		_, err := r.Read(buf)

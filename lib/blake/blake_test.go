@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package buildctx
+package blake
 
 import (
 	"math/rand/v2"
@@ -17,7 +17,7 @@ func TestHashIsBlake3(t *testing.T) {
 	for range 50 {
 		sizes = append(sizes, int(rng.Uint64()%uint64(len(data))))
 	}
-	var h hasher
+	var h Hasher
 	for _, size := range sizes {
 		want := blake3.Sum256(data[:size])
 		for _, piece := range []int{size + 1, 1024, 4096, 16384, 20000, 777} {
@@ -27,10 +27,10 @@ func TestHashIsBlake3(t *testing.T) {
 				h.Write(rest[:n])
 				rest = rest[n:]
 			}
-			if got := h.sum(); got != want {
+			if got := h.Sum256(); got != want {
 				t.Fatalf("%d bytes in pieces of %d: %x, want %x", size, piece, got, want)
 			}
-			if got := h.sum(); got != want {
+			if got := h.Sum256(); got != want {
 				t.Fatalf("%d bytes: the second Sum differs", size)
 			}
 		}
@@ -41,12 +41,12 @@ func BenchmarkHash(b *testing.B) {
 	for _, size := range []int{100, 4096, 65536, 1 << 20} {
 		data := make([]byte, size)
 		b.Run(sizeName(size), func(b *testing.B) {
-			var h hasher
+			var h Hasher
 			b.SetBytes(int64(size))
 			for b.Loop() {
 				h.Reset()
 				h.Write(data)
-				h.sum()
+				h.Sum256()
 			}
 		})
 	}

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package buildctx
+// Package blake is BLAKE3-256 for many small inputs: it works serially, in place
+// and without allocation. The library's own hasher starts goroutines for every
+// write beyond 1 KiB, which costs a file of 4 KiB six times what hashing it does;
+// whoever has many files hashes them side by side anyway. The compression
+// function is the library's; a test holds the sums equal.
+package blake
 
 import (
 	"encoding/binary"
@@ -13,25 +18,27 @@ import (
 // segment is how much one vector instruction sequence compresses at a time.
 const segment = guts.MaxSIMD * guts.ChunkSize
 
-// hasher is BLAKE3 without the goroutines that the library's own hasher starts
-// for every write beyond 1 KiB: those cost a file of 4 KiB forty microseconds,
-// and files are hashed side by side anyway. It allocates nothing but itself.
-type hasher struct {
+// Hasher is a hash.Hash. Its zero value is ready for use.
+type Hasher struct {
 	buf   [segment]byte
 	n     int           // bytes in buf; a full buf waits until more follows
 	count uint64        // segments compressed
 	stack [64][8]uint32 // roots of subtrees: one for each bit of count that is set
 }
 
-// NewHash returns a BLAKE3-256 hash that works serially, in place, and is fast
-// on small inputs too.
-func NewHash() hash.Hash { return new(hasher) }
+var _ hash.Hash = (*Hasher)(nil)
 
-func (h *hasher) Size() int      { return 32 }
-func (h *hasher) BlockSize() int { return guts.BlockSize }
-func (h *hasher) Reset()         { h.n, h.count = 0, 0 }
+// Size is the length of a sum.
+func (h *Hasher) Size() int { return 32 }
 
-func (h *hasher) Write(p []byte) (int, error) {
+// BlockSize is the length of the pieces that are hashed one by one.
+func (h *Hasher) BlockSize() int { return guts.BlockSize }
+
+// Reset makes it as new.
+func (h *Hasher) Reset() { h.n, h.count = 0, 0 }
+
+// Write never fails.
+func (h *Hasher) Write(p []byte) (int, error) {
 	total := len(p)
 	for len(p) > 0 {
 		if h.n == segment {
@@ -52,7 +59,7 @@ func (h *hasher) Write(p []byte) (int, error) {
 
 // push compresses a segment that is not the last and merges the subtrees of
 // equal size that it completes.
-func (h *hasher) push(buf *[segment]byte) {
+func (h *Hasher) push(buf *[segment]byte) {
 	node := guts.CompressBuffer(buf, segment, &guts.IV, h.count*guts.MaxSIMD, 0)
 	cv := guts.ChainingValue(node)
 	i := 0
@@ -63,12 +70,14 @@ func (h *hasher) push(buf *[segment]byte) {
 	h.count++
 }
 
-func (h *hasher) Sum(b []byte) []byte {
-	sum := h.sum()
+// Sum appends the hash of what was written so far to b.
+func (h *Hasher) Sum(b []byte) []byte {
+	sum := h.Sum256()
 	return append(b, sum[:]...)
 }
 
-func (h *hasher) sum() (sum [32]byte) {
+// Sum256 is the hash of what was written so far.
+func (h *Hasher) Sum256() (sum [32]byte) {
 	node := guts.CompressBuffer(&h.buf, h.n, &guts.IV, h.count*guts.MaxSIMD, 0)
 	for i := 0; i < bits.Len64(h.count); i++ {
 		if h.count&(1<<i) != 0 {
