@@ -8,13 +8,14 @@ import (
 
 var (
 	commandLine = regexp.MustCompile(`^  ([a-z]+) {2,}(\S.*)$`)
-	usageLine   = regexp.MustCompile(`^usage: \S+(?: [a-z-]+)*(?: \[OPTION\]\.\.\.)? ?(.*)$`)
+	usageLine   = regexp.MustCompile(`^usage: (\S+(?: [a-z-]+)*)(?: \[OPTION\]\.\.\.)? ?(.*)$`)
 	flagLine    = regexp.MustCompile(`^ +(?:-(\w), )? *--(\[no-\])?([a-z-]+)(?: (\S+))? {2,}(\S.*)$`)
 )
 
 // readPorcelain learns docksmith's commands from "docksmith help" and the
-// flags of each from its help page. run runs docksmith.
-func readPorcelain(run func(args ...string) (string, error)) (command, error) {
+// flags of each from its help page. run runs docksmith. A command whose page is
+// that of one of the programs has that program's flags.
+func readPorcelain(programs []command, run func(args ...string) (string, error)) (command, error) {
 	c := command{Name: "docksmith"}
 	text, err := run("help")
 	if err != nil {
@@ -34,17 +35,35 @@ func readPorcelain(run func(args ...string) (string, error)) (command, error) {
 		if err != nil {
 			return c, fmt.Errorf("docksmith %s --help: %w", sub.Name, err)
 		}
-		sub.readHelp(text)
+		sub.readHelp(text, programs)
 	}
 	return c, nil
 }
 
+// lookup finds the command "ds-store ls" among programs.
+func lookup(programs []command, path string) *command {
+	name, rest, more := strings.Cut(path, " ")
+	for i := range programs {
+		if programs[i].Name == name && !more {
+			return &programs[i]
+		}
+		if programs[i].Name == name {
+			return lookup(programs[i].Commands, rest)
+		}
+	}
+	return nil
+}
+
 // readHelp reads the operands and flags of a help page.
-func (c *command) readHelp(text string) {
+func (c *command) readHelp(text string, programs []command) {
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
 		if m := usageLine.FindStringSubmatch(line); m != nil {
-			c.Args = m[1]
+			if p := lookup(programs, m[1]); p != nil {
+				c.Args, c.Flags = p.Args, p.Flags
+				return
+			}
+			c.Args = m[2]
 			continue
 		}
 		m := flagLine.FindStringSubmatch(line)
@@ -73,7 +92,7 @@ func (o option) kind() string {
 	switch {
 	case o.Complete != "" || o.Arg == "":
 		return o.Complete
-	case o.Arg == "NAME":
+	case o.Arg == "NAME", strings.Contains(o.Arg, "="):
 		return "" // a flag's name is not an image's unless it says so
 	}
 	return kinds[word.FindString(o.Arg)]

@@ -21,9 +21,12 @@ Run a command -- or not.
 `
 
 func TestReadPorcelain(t *testing.T) {
-	got, err := readPorcelain(func(args ...string) (string, error) {
+	got, err := readPorcelain([]command{{Name: "ds-x", Commands: []command{{Name: "ls", Args: "A"}}}}, func(args ...string) (string, error) {
 		if len(args) == 1 {
-			return "usage: x\n\nText here.\n\nImages:\n  run       run it: a 'command'\n", nil
+			return "usage: x\n\nText here.\n\nImages:\n  run       run it: a 'command'\n  images    list\n", nil
+		}
+		if args[0] == "images" {
+			return "usage: ds-x ls [OPTION]...\n\n  -h, --help   ignored\n", nil
 		}
 		return page, nil
 	})
@@ -39,7 +42,7 @@ func TestReadPorcelain(t *testing.T) {
 			{Name: "from-tar", Arg: "FILE", Usage: "take FILE"},
 			{Name: "help", Letter: "h", Usage: "show this help"},
 		},
-	}}}
+	}, {Name: "images", Short: "list", Args: "A"}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

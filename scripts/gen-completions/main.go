@@ -90,7 +90,7 @@ func load(bin string) ([]command, error) {
 		}
 		list = append(list, c)
 	}
-	porcelain, err := readPorcelain(func(args ...string) (string, error) {
+	porcelain, err := readPorcelain(list, func(args ...string) (string, error) {
 		text, err := exec.Command(filepath.Join(bin, "docksmith"), args...).Output()
 		return string(text), err
 	})
