@@ -53,39 +53,64 @@ func newRoots() roots {
 func (r roots) keep(d digest.Digest) { r.blobs[d], r.snapshots[d] = true, true }
 
 // GC removes what nothing needs. It stops other processes for as long as it
-// takes to list the store, not for their own work.
-func (s *Store) GC(ctx context.Context, o GCOptions) (GCResult, error) {
+// takes to list the store, not for the removal of what is large.
+func (s *Store) GC(ctx context.Context, o GCOptions) (res GCResult, err error) {
+	bin, err := s.newTrash()
+	if err != nil {
+		return res, fmt.Errorf("collect: %w", err)
+	}
+	defer func() { err = errors.Join(err, bin.empty()) }()
+	dead, err := s.collect(ctx, o, bin, &res)
+	for _, l := range dead {
+		n, _ := diskUsage(l.path, map[inode]bool{}) // what cannot be measured may still be removed
+		res.Temps, res.Bytes = append(res.Temps, l.path), res.Bytes+n
+		if o.DryRun {
+			l.release()
+			continue
+		}
+		if rerr := l.remove(); err == nil {
+			err = rerr
+		}
+	}
+	if err != nil {
+		return res, fmt.Errorf("collect: %w", err)
+	}
+	return res, nil
+}
+
+// collect is the part of GC that needs the others to wait.
+func (s *Store) collect(ctx context.Context, o GCOptions, bin *trash, res *GCResult) ([]leftover, error) {
 	lock, err := lockFile(ctx, s.path(fileGCLock), unix.LOCK_EX)
 	if err != nil {
-		return GCResult{}, err
+		return nil, err
 	}
 	defer lock.Close()
-	var res GCResult
 	young := time.Now().Add(-o.Grace)
-	if err := s.dropUnnamed(ctx, young, o.DryRun, &res); err != nil {
-		return res, fmt.Errorf("collect: %w", err)
+	if err := s.dropUnnamed(ctx, young, o.DryRun, res); err != nil {
+		return nil, err
 	}
 	keep, err := s.roots(func(d oci.Descriptor) bool {
-		return o.DryRun && slices.Contains(res.Images, d.Digest) && entryName(d) == ""
+		return o.DryRun && entryName(d) == "" && slices.Contains(res.Images, d.Digest)
 	})
 	if err != nil {
-		return res, fmt.Errorf("collect: %w", err)
+		return nil, err
 	}
 	for _, d := range o.Keep {
 		keep.keep(d)
 		s.keepLayer(d, keep)
 	}
-	if err := s.sweepBlobs(keep, young, o.DryRun, &res); err != nil {
-		return res, fmt.Errorf("collect: %w", err)
+	if err := s.sweepBlobs(keep, young, o.DryRun, res); err != nil {
+		return nil, err
 	}
-	if err := s.sweepSnapshots(keep, young, o.DryRun, &res); err != nil {
-		return res, fmt.Errorf("collect: %w", err)
+	if err := s.sweepSnapshots(keep, young, o.DryRun, bin, res); err != nil {
+		return nil, err
 	}
-	if err := s.sweepLinks(o.DryRun); err != nil {
-		return res, fmt.Errorf("collect: %w", err)
+	if !o.DryRun {
+		if err := errors.Join(s.sweepLinks(), s.sweepNotes()); err != nil {
+			return nil, err
+		}
 	}
-	res.Temps, err = s.sweep(o.DryRun)
-	return res, err
+	return s.leftovers()
 }
 
 // dropUnnamed removes the index entries that have no name and are old enough.
@@ -252,7 +277,7 @@ func (s *Store) sweepBlobs(keep roots, young time.Time, dryRun bool, res *GCResu
 	})
 }
 
-func (s *Store) sweepSnapshots(keep roots, young time.Time, dryRun bool, res *GCResult) error {
+func (s *Store) sweepSnapshots(keep roots, young time.Time, dryRun bool, bin *trash, res *GCResult) error {
 	return eachDigest(s.path(dirSnapshots), func(chain digest.Digest, info fs.FileInfo) error {
 		// Modification times of snapshots are those of the layer; the change time
 		// is that of the rename that made them visible.
@@ -268,15 +293,12 @@ func (s *Store) sweepSnapshots(keep roots, young time.Time, dryRun bool, res *GC
 		if dryRun {
 			return nil
 		}
-		return s.discard(s.snapshotPath(chain))
+		return bin.take(s.snapshotPath(chain))
 	})
 }
 
 // sweepLinks forgets which blob held a layer when that is gone.
-func (s *Store) sweepLinks(dryRun bool) error {
-	if dryRun {
-		return nil
-	}
+func (s *Store) sweepLinks() error {
 	links, err := os.ReadDir(s.path(dirLayers))
 	if err != nil {
 		return err

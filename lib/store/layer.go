@@ -149,6 +149,10 @@ func (s *Store) remember(l oci.Layer, o LayerOptions) error {
 	if old, err := os.Readlink(link); err == nil && old == target {
 		return nil
 	}
+	if err := s.shared.lock(context.Background()); err != nil { // keeps sweepers out
+		return err
+	}
+	defer s.shared.unlock()
 	temp, err := os.MkdirTemp(s.path(dirTemp), "link-")
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -30,17 +31,21 @@ type RemoveResult struct {
 // image with its name; then the blobs and snapshots that only it referred to.
 // What other images, bundles and living processes need stays. A reference that
 // is not there is an error.
-func (s *Store) Remove(ctx context.Context, ref string, o RemoveOptions) (RemoveResult, error) {
+func (s *Store) Remove(ctx context.Context, ref string, o RemoveOptions) (res RemoveResult, err error) {
+	bin, err := s.newTrash()
+	if err != nil {
+		return res, fmt.Errorf("remove %s: %w", ref, err)
+	}
+	defer func() { err = errors.Join(err, bin.empty()) }()
 	lock, err := lockFile(ctx, s.path(fileGCLock), unix.LOCK_EX)
 	if err != nil {
-		return RemoveResult{}, err
+		return res, err
 	}
-	defer lock.Close()
+	defer lock.Close() // before the bin is emptied
 	found, err := s.Resolve(ref)
 	if err != nil {
-		return RemoveResult{}, err
+		return res, err
 	}
-	var res RemoveResult
 	if err := s.untag(ctx, found, o, &res); err != nil {
 		return res, fmt.Errorf("remove %s: %w", ref, err)
 	}
@@ -52,10 +57,10 @@ func (s *Store) Remove(ctx context.Context, ref string, o RemoveOptions) (Remove
 	if err != nil {
 		return res, fmt.Errorf("remove %s: %w", ref, err)
 	}
-	if err := s.removeOnly(mine, others, &res); err != nil {
+	if err := s.removeOnly(mine, others, bin, &res); err != nil {
 		return res, fmt.Errorf("remove %s: %w", ref, err)
 	}
-	return res, s.sweepLinks(false)
+	return res, s.sweepLinks()
 }
 
 // untag removes the index entries that found stands for.
@@ -77,7 +82,7 @@ func (s *Store) untag(ctx context.Context, found oci.Descriptor, o RemoveOptions
 }
 
 // removeOnly removes what is in mine and not in others.
-func (s *Store) removeOnly(mine, others roots, res *RemoveResult) error {
+func (s *Store) removeOnly(mine, others roots, bin *trash, res *RemoveResult) error {
 	for d := range mine.blobs {
 		if _, ok := s.Has(d); ok && !others.blobs[d] {
 			if err := os.Remove(s.BlobPath(d)); err != nil {
@@ -88,7 +93,7 @@ func (s *Store) removeOnly(mine, others roots, res *RemoveResult) error {
 	}
 	for chain := range mine.snapshots {
 		if s.HasSnapshot(chain) && !others.snapshots[chain] {
-			if err := s.discard(s.snapshotPath(chain)); err != nil {
+			if err := bin.take(s.snapshotPath(chain)); err != nil {
 				return err
 			}
 			res.Snapshots = append(res.Snapshots, chain)

@@ -141,24 +141,33 @@ func (s *Store) AddSnapshot(chain digest.Digest, dir string) error {
 	if err := oci.ValidDigest(chain); err != nil {
 		return fmt.Errorf("add snapshot: %w", err)
 	}
-	if err := s.shared.lock(context.Background()); err != nil {
+	added, err := s.placeSnapshot(chain, dir)
+	if err != nil || added {
 		return err
+	}
+	return removeAll(dir)
+}
+
+// placeSnapshot is false when the snapshot was there already.
+func (s *Store) placeSnapshot(chain digest.Digest, dir string) (bool, error) {
+	if err := s.shared.lock(context.Background()); err != nil {
+		return false, err
 	}
 	defer s.shared.unlock()
 	if err := s.hold(chain); err != nil {
-		return err
+		return false, err
 	}
 	if s.HasSnapshot(chain) {
-		return s.discard(dir)
+		return false, nil
 	}
 	if err := s.markUnsynced(kindSnapshot, chain); err != nil {
-		return err
+		return false, err
 	}
 	err := renameNew(dir, s.snapshotPath(chain))
 	if errors.Is(err, fs.ErrExist) || errors.Is(err, unix.ENOTEMPTY) {
-		return s.discard(dir)
+		return false, nil
 	}
-	return err
+	return err == nil, err
 }
 
 // HasAnySnapshot reports whether anything is unpacked.

@@ -18,6 +18,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -116,6 +117,11 @@ func (s *Store) create() error {
 	if err != nil {
 		return err
 	}
+	// Somebody who made the store a moment ago may already be sweeping tmp/.
+	if err := s.shared.lock(context.Background()); err != nil {
+		return err
+	}
+	defer s.shared.unlock()
 	if err := s.createFile(fileIndex, empty); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,6 +22,7 @@ type Temp struct {
 
 // TempDir makes a directory in tmp/ whose name begins with prefix.
 func (s *Store) TempDir(prefix string) (*Temp, error) {
+	s.sweepOnce()
 	if err := s.shared.lock(context.Background()); err != nil {
 		return nil, err
 	}
@@ -51,6 +53,7 @@ func (t *Temp) Close() error {
 
 // tempFile makes a file in tmp/, locked like a Temp.
 func (s *Store) tempFile(prefix string) (*os.File, error) {
+	s.sweepOnce()
 	if err := s.shared.lock(context.Background()); err != nil {
 		return nil, err
 	}
@@ -65,69 +68,128 @@ func (s *Store) tempFile(prefix string) (*os.File, error) {
 	return f, nil
 }
 
-// sweep removes what dead processes left in tmp/. The caller has gc.lock
-// exclusively: between making a file and locking it nobody is without it.
-func (s *Store) sweep(dryRun bool) (removed []string, err error) {
+// leftover is something in tmp/ whose process is gone, locked by us now.
+type leftover struct {
+	path string
+	lock *os.File // nil where it could not be opened
+}
+
+// leftovers claims what dead processes left in tmp/. The caller has gc.lock
+// exclusively, because between making a file and locking it nobody is without
+// that; for the removal, which may take long, it need not.
+func (s *Store) leftovers() ([]leftover, error) {
 	names, err := os.ReadDir(s.path(dirTemp))
 	if err != nil {
 		return nil, err
 	}
+	var list []leftover
 	for _, n := range names {
 		path := filepath.Join(s.path(dirTemp), n.Name())
-		gone, err := ownerGone(path)
+		lock, gone, err := claim(path)
 		if err != nil {
-			return removed, fmt.Errorf("sweep: %w", err)
+			return list, fmt.Errorf("sweep: %w", err)
 		}
-		if !gone {
-			continue
+		if gone {
+			list = append(list, leftover{path, lock})
 		}
-		if !dryRun {
-			if err := removeAll(path); err != nil {
-				return removed, fmt.Errorf("sweep: %w", err)
-			}
-		}
-		removed = append(removed, path)
 	}
-	return removed, nil
+	return list, nil
 }
 
-// ownerGone reports whether nobody has path locked.
-func ownerGone(path string) (bool, error) {
+// claim locks path unless its process lives.
+func claim(path string) (*os.File, bool, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return false, nil
+		return nil, false, nil
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, unix.ELOOP):
-		return true, nil // not one of ours, or with a mode that kept even us out: nobody holds it
+		return nil, true, nil // not one of ours, or with a mode that kept even us out: nobody holds it
 	case err != nil:
-		return false, err
+		return nil, false, err
 	}
-	defer f.Close()
-	return tryLock(f, unix.LOCK_SH)
+	gone, err := tryLock(f, unix.LOCK_EX)
+	if err != nil || !gone {
+		f.Close()
+	}
+	return f, gone, err
 }
 
-// discard takes path out of sight in one step and then removes it: a directory
-// half removed would be a directory with half its content. What cannot be
-// removed, because it belongs to mapped users that are not ours here, stays out
-// of sight until a collection that can.
-func (s *Store) discard(path string) error {
-	trash, err := os.MkdirTemp(s.path(dirTemp), "drop-")
-	if err != nil {
-		return err
+func (l leftover) remove() error {
+	if l.lock != nil {
+		defer l.lock.Close()
 	}
-	err = os.Rename(path, filepath.Join(trash, "x"))
+	return removeAll(l.path)
+}
+
+func (l leftover) release() {
+	if l.lock != nil {
+		l.lock.Close()
+	}
+}
+
+// sweepOnce removes leftovers when this process first makes something of its
+// own in tmp/, if nobody is in the way: a killed program's work does not wait for a
+// collection. What cannot be removed here waits for one.
+func (s *Store) sweepOnce() {
+	s.mu.Lock()
+	first := !s.swept
+	s.swept = true
+	s.mu.Unlock()
+	if !first {
+		return
+	}
+	if names, err := os.ReadDir(s.path(dirTemp)); err != nil || len(names) == 0 {
+		return
+	}
+	f, err := os.OpenFile(s.path(fileGCLock), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return
+	}
+	var list []leftover
+	if ok, err := tryLock(f, unix.LOCK_EX); err == nil && ok {
+		list, _ = s.leftovers()
+	}
+	f.Close()
+	for _, l := range list {
+		_ = l.remove()
+	}
+}
+
+// trash takes things out of sight in one step, to be removed later: a directory
+// half removed would be a directory with half its content, and nobody should
+// wait with a lock for the removal of a large one.
+type trash struct {
+	temp *Temp
+	n    int
+}
+
+// newTrash must be made before gc.lock is taken exclusively.
+func (s *Store) newTrash() (*trash, error) {
+	temp, err := s.TempDir("drop")
+	if err != nil {
+		return nil, err
+	}
+	return &trash{temp: temp}, nil
+}
+
+// take renames path away. A directory of a mapped user's that we may not move
+// to another parent is put out of sight beside its old place, until a
+// collection by somebody who may.
+func (t *trash) take(path string) error {
+	t.n++
+	err := os.Rename(path, filepath.Join(t.temp.Path, strconv.Itoa(t.n)))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return os.Remove(trash)
+		return nil
 	case errors.Is(err, fs.ErrPermission):
-		// Moving a directory of somebody else's needs the same parent.
-		aside := filepath.Join(filepath.Dir(path), filepath.Base(trash))
-		return errors.Join(os.Remove(trash), os.Rename(path, aside))
-	case err != nil:
-		return errors.Join(err, os.Remove(trash))
+		aside := filepath.Base(t.temp.Path) + "-" + strconv.Itoa(t.n)
+		return os.Rename(path, filepath.Join(filepath.Dir(path), aside))
 	}
-	return removeAll(trash)
+	return err
 }
+
+// empty removes what was taken.
+func (t *trash) empty() error { return t.temp.Close() }
 
 // removeAll is os.RemoveAll that gives itself the permission to: image trees and
 // overlay's work directories have directories without any mode bits.

@@ -32,8 +32,10 @@ const (
 	kindSnapshot = "snapshot"
 )
 
-// bootID names this boot of the machine. The caller holds s.mu.
+// bootID names this boot of the machine.
 func (s *Store) bootID() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.boot == "" {
 		s.boot = readBootID()
 	}
@@ -42,9 +44,7 @@ func (s *Store) bootID() string {
 
 // markUnsynced notes that something is about to appear under its final name.
 func (s *Store) markUnsynced(kind string, d digest.Digest) error {
-	s.mu.Lock()
 	dir := s.path(dirUnsynced, s.bootID())
-	s.mu.Unlock()
 	name := filepath.Join(dir, kind+"-"+d.Encoded())
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -77,9 +77,7 @@ func (s *Store) markedPath(note string) string {
 // unsynced lists the notes whose thing is in place: a sync that starts now
 // covers them. A note without its thing is of a rename still to come.
 func (s *Store) unsynced() ([]string, error) {
-	s.mu.Lock()
 	dir := s.path(dirUnsynced, s.bootID())
-	s.mu.Unlock()
 	names, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -125,7 +123,12 @@ func (s *Store) recover() error {
 	return nil
 }
 
-func (s *Store) dropUnsynced() error {
+func (s *Store) dropUnsynced() (err error) {
+	bin, err := s.newTrash()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, bin.empty()) }()
 	lock, err := lockFile(context.Background(), s.path(fileGCLock), unix.LOCK_EX)
 	if err != nil {
 		return err
@@ -136,24 +139,50 @@ func (s *Store) dropUnsynced() error {
 		return err
 	}
 	for _, b := range boots {
-		if b.Name() == s.bootID() {
-			continue
-		}
-		dir := s.path(dirUnsynced, b.Name())
-		notes, err := os.ReadDir(dir)
-		if err != nil {
-			return err
-		}
-		for _, n := range notes {
-			if path := s.markedPath(n.Name()); path != "" {
-				if err := s.discard(path); err != nil {
-					return fmt.Errorf("drop unsynced: %w", err)
-				}
+		if b.Name() != s.bootID() {
+			if err := s.dropBoot(s.path(dirUnsynced, b.Name()), bin); err != nil {
+				return fmt.Errorf("drop unsynced: %w", err)
 			}
-		}
-		if err := removeAll(dir); err != nil {
-			return err
 		}
 	}
 	return nil
+}
+
+// dropBoot drops what the notes in dir speak of, then the notes.
+func (s *Store) dropBoot(dir string, bin *trash) error {
+	notes, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, n := range notes {
+		if path := s.markedPath(n.Name()); path != "" {
+			if err := bin.take(path); err != nil {
+				return err
+			}
+		}
+	}
+	return removeAll(dir)
+}
+
+// sweepNotes removes notes of things that are not there: of writers that were
+// killed, or of what a collection removed. The caller has gc.lock exclusively, so
+// nobody is between a note and its thing.
+func (s *Store) sweepNotes() error {
+	dir := s.path(dirUnsynced, s.bootID())
+	names, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, n := range names {
+		path := s.markedPath(n.Name())
+		if path == "" {
+			continue
+		}
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			if err := os.Remove(filepath.Join(dir, n.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return err
 }
