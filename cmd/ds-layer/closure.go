@@ -69,6 +69,11 @@ func runClosure(ctx context.Context, s *cli.IO, o closureFlags, programs []strin
 	if !o.json && s.Stdout.IsTerminal() {
 		return cli.Usagef("a layer is not written to a terminal")
 	}
+	for _, item := range o.links {
+		if name, target, ok := strings.Cut(item, "="); !ok || name == "" || target == "" {
+			return cli.Usagef("--link %q: write it PATH=TARGET", item)
+		}
+	}
 	epoch, err := cli.SourceDateEpoch()
 	if err != nil {
 		return err
@@ -120,10 +125,7 @@ func fill(set *sourceSet, o closureFlags, paths []elf.Path) error {
 		return err
 	}
 	for _, item := range o.links {
-		name, target, ok := strings.Cut(item, "=")
-		if !ok || name == "" || target == "" {
-			return cli.Usagef("--link %q: write it PATH=TARGET", item)
-		}
+		name, target, _ := strings.Cut(item, "=")
 		if err := set.addLink(name, target); err != nil {
 			return err
 		}
