@@ -56,7 +56,7 @@ fuzz: ## run every fuzz target for FUZZTIME
 
 .PHONY: bench
 bench: all ## measure against the peers that are installed
-	PATH="$(CURDIR)/bin:$$PATH" sh scripts/bench
+	$(GO) run ./scripts/bench -bin bin
 
 .PHONY: reproducible
 reproducible: ## build twice, from two places, and compare

@@ -145,3 +145,36 @@ func userNamespaces() bool {
 	}
 	return cmd.Run() == nil
 }
+
+// buildAsOrdinary builds the box's context as another user with a store of its
+// own, and returns the digest.
+func buildAsOrdinary(t *testing.T, b *box) string {
+	t.Helper()
+	inner := *b
+	inner.dir = b.path("ordinary")
+	b.sh("mkdir ordinary && cp -R ctx base.tar ordinary && chmod 755 .")
+	if err := giveToUser(inner.dir); err != nil {
+		t.Fatal(err)
+	}
+	cmd := inner.command("docksmith import base.tar base >/dev/null && docksmith build -q -t app ctx")
+	cmd.Env = append(cmd.Env, "HOME="+inner.dir, "DOCKSMITH_ROOT=")
+	cmd.SysProcAttr = asOrdinary()
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("as user %d: %v\n%s", ordinary, err, stderr.String())
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// peak runs a shell command line and returns the peak memory, in bytes, of the
+// largest process below it.
+func (b *box) peak(script string) int64 {
+	b.t.Helper()
+	cmd := b.command(script)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		b.t.Fatalf("%s: %v\n%s", script, err, out)
+	}
+	return cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
+}

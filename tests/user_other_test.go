@@ -2,10 +2,18 @@
 
 package tests
 
-import "github.com/rogpeppe/go-internal/testscript"
+import (
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
 
 func asUser(ts *testscript.TestScript, _ bool, _ []string) { ts.Fatalf("unsupported platform") }
 
 func giveToUser(string) error { return nil }
 
 func userNamespaces() bool { return false }
+
+func buildAsOrdinary(t *testing.T, _ *box) string { t.Skip("unsupported platform"); return "" }
+
+func (b *box) peak(string) int64 { b.t.Skip("unsupported platform"); return 0 }

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // version is set at link time by the Makefile.
@@ -31,7 +32,9 @@ func Main(c *Command) {
 	status, raise := run(c, os.Args[1:])
 	if raise != 0 {
 		signal.Reset(raise)
-		_ = syscall.Kill(os.Getpid(), raise) // the exit below is what remains if it fails
+		if syscall.Kill(os.Getpid(), raise) == nil {
+			time.Sleep(time.Second) // another thread may be the one that dies of it
+		}
 	}
 	os.Exit(status)
 }
