@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -32,6 +33,7 @@ func newArena(t *testing.T) *arena {
 	t.Helper()
 	top := t.TempDir()
 	a := &arena{t: t, root: filepath.Join(top, "root"), canary: filepath.Join(top, "canary")}
+	t.Cleanup(func() { unlock(a.root) })
 	for _, d := range []string{a.root, a.canary, filepath.Join(a.canary, "dir")} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			t.Fatal(err)
@@ -122,6 +124,19 @@ func treeState(t *testing.T, dir string, times bool) string {
 		t.Fatal(err)
 	}
 	return s.String()
+}
+
+// unlock lets an ordinary user read and remove what tars have locked.
+func unlock(dir string) {
+	filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if d != nil && d.IsDir() {
+			os.Chmod(p, 0o700)
+			if err != nil { // it could not be read before
+				unlock(p)
+			}
+		}
+		return nil
+	})
 }
 
 // hostileTars are rows 1 to 11 and REQUIREMENTS H.3: what they say must stay inside, whether it is
@@ -247,6 +262,15 @@ func (a *arena) tar(members []rawMember) []byte {
 		}
 	}
 	return rawTar(list...)
+}
+
+// tarBytes puts the canary directory for OUT into a finished tar, if that fits.
+func (a *arena) tarBytes(b []byte) []byte {
+	if len(a.canary) > 100 {
+		return b
+	}
+	b = bytes.ReplaceAll(b, append([]byte("OUT"), make([]byte, 97)...), append([]byte(a.canary), make([]byte, 100-len(a.canary))...))
+	return mend(b)
 }
 
 // noSteering: no attribute of a tar may steer overlayfs, or fake an owner.
@@ -429,4 +453,12 @@ func TestApplyCancel(t *testing.T) {
 	if err := Apply(ctx, r, t.TempDir(), ApplyOptions{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
+}
+
+func openers(layers [][]byte) []func() (io.ReadCloser, error) {
+	var list []func() (io.ReadCloser, error)
+	for _, b := range layers {
+		list = append(list, func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil })
+	}
+	return list
 }

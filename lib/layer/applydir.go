@@ -58,6 +58,17 @@ func (a *applier) enterExisting(path string) (bool, error) {
 		return false, err
 	}
 	fd, err := a.root.Dir(path)
+	if errors.Is(err, unix.EACCES) && a.meta.uid != 0 && path != "." {
+		// A directory above is closed to its owner: entering it opens it.
+		dir, _ := splitPath(path)
+		if ok, err := a.enterExisting(orDot(dir)); err != nil || !ok {
+			return ok, err
+		}
+		if err := a.leave(); err != nil {
+			return false, err
+		}
+		fd, err = a.root.Dir(path)
+	}
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
 		return false, nil
 	}
@@ -68,7 +79,23 @@ func (a *applier) enterExisting(path string) (bool, error) {
 		return false, pathError("stat", path, err)
 	}
 	a.cur.path, a.cur.fd = path, fd
-	return true, nil
+	return true, a.unlock()
+}
+
+// unlock gives an ordinary user the permissions on the current directory that
+// working in it takes, until the end.
+func (a *applier) unlock() error {
+	mode := uint32(a.cur.st.Mode) & 0o7777
+	if a.meta.uid == 0 || mode&0o700 == 0o700 || a.cur.st.Uid != a.meta.uid {
+		return nil
+	}
+	if err := chmodDir(a.cur.fd, mode|0o700); err != nil {
+		return pathError("chmod", a.cur.path, err)
+	}
+	if _, ok := a.later[a.cur.path]; !ok {
+		a.later[a.cur.path] = mode
+	}
+	return nil
 }
 
 // leave gives the current directory its time back.

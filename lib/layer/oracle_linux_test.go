@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -41,7 +40,7 @@ func randomLayer(r *rand.Rand) []rawMember {
 		switch r.IntN(12) {
 		case 0, 1, 2:
 			m.name = dir() + pick("abc") + "/"
-			m.flag = '5'
+			m.flag, m.mode = '5', []int64{0o755, 0o700, 0o711, 0o555}[r.IntN(4)]
 		case 3, 4, 5, 6:
 			m.data = fmt.Sprint("content ", r.IntN(1000))
 			file = m
@@ -161,12 +160,4 @@ func TestFlattenOracle(t *testing.T) {
 			t.Errorf("flattened:\n%s\ntree:\n%s\n%s", got, want, text)
 		}
 	})
-}
-
-func openers(layers [][]byte) []func() (io.ReadCloser, error) {
-	var list []func() (io.ReadCloser, error)
-	for _, b := range layers {
-		list = append(list, func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil })
-	}
-	return list
 }

@@ -75,3 +75,6 @@ func chmodNode(dirfd int, name string, mode, kind uint32) error {
 	}
 	return unix.Chmod(procPath(fd, ""), mode&0o7777)
 }
+
+// chmodDir sets the mode of a directory open for *at calls only.
+func chmodDir(fd int, mode uint32) error { return unix.Chmod(procPath(fd, ""), mode) }

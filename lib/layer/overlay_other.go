@@ -19,3 +19,5 @@ func isOpaque(dirfd int, name string) bool { return false }
 func chmodNode(dirfd int, name string, mode, kind uint32) error {
 	return unix.Fchmodat(dirfd, name, mode&0o7777, unix.AT_SYMLINK_NOFOLLOW)
 }
+
+func chmodDir(fd int, mode uint32) error { return unix.Fchmod(fd, mode) }

@@ -43,13 +43,17 @@ func (s added) has(dir *unix.Stat_t, name string) bool {
 	return ok
 }
 
-// keep decides for rootfs.EmptyAt: a directory of this layer stays, but what was
-// in it before does not.
-func (s added) keep(dir *unix.Stat_t, name string) rootfs.Verdict {
-	if s.has(dir, name) {
-		return rootfs.Empty
+// Keep and Clean decide for rootfs.EmptyAt: a name of this layer stays, but not what
+// was in it before. A directory that has been gone through once holds nothing
+// else any more, so that many marks cost no more than one.
+func (s added) Keep(dir *unix.Stat_t, name string) bool { return s.has(dir, name) }
+
+func (s added) Clean(dir *unix.Stat_t) bool {
+	if s.has(dir, ".") {
+		return true
 	}
-	return rootfs.Remove
+	s.put(dir, ".")
+	return false
 }
 
 // whiteout removes e.Path as the layers below have it.
@@ -64,7 +68,7 @@ func (a *applier) whiteout(e *Entry) error {
 	if ok, err := a.enterExisting(orDot(dir)); err != nil || !ok {
 		return err
 	}
-	if err := rootfs.RemoveUnless(a.cur.fd, base, a.added.keep); err != nil {
+	if err := rootfs.RemoveUnless(a.cur.fd, base, a.added); err != nil {
 		return pathError("remove", e.Path, err)
 	}
 	a.forget()
@@ -98,7 +102,7 @@ func (a *applier) hide(path, base string) error {
 	}
 	err := mknodat(a.cur.fd, base, unix.S_IFCHR|0o600, 0, 0)
 	if errors.Is(err, unix.EEXIST) {
-		if err := rootfs.RemoveUnless(a.cur.fd, base, a.added.keep); err != nil {
+		if err := rootfs.RemoveUnless(a.cur.fd, base, a.added); err != nil {
 			return pathError("make whiteout of", path, err)
 		}
 		a.forget()
@@ -132,7 +136,7 @@ func (a *applier) opaque(e *Entry) error {
 	if ok, err := a.enterExisting(e.Path); err != nil || !ok {
 		return err
 	}
-	if err := rootfs.EmptyAt(a.cur.fd, ".", a.added.keep); err != nil {
+	if err := rootfs.EmptyAt(a.cur.fd, ".", a.added); err != nil {
 		return pathError("empty", e.Path, err)
 	}
 	a.forget()
@@ -152,7 +156,7 @@ func (a *applier) opaqueOverlay(path string) error {
 	if err := a.enter(path); err != nil {
 		return pathError("make opaque", path, err)
 	}
-	if err := rootfs.EmptyAt(a.cur.fd, ".", a.added.keep); err != nil {
+	if err := rootfs.EmptyAt(a.cur.fd, ".", a.added); err != nil {
 		return pathError("empty", path, err)
 	}
 	a.forget()

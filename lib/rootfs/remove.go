@@ -11,16 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Verdict is what becomes of a name: see EmptyAt.
-type Verdict uint8
-
-const (
-	Remove Verdict = iota // with what is below, as far as nothing there stays
-	Empty                 // a directory stays, and its names are asked for; a file stays
-)
-
-// Keep decides about the name in the directory dir.
-type Keep func(dir *unix.Stat_t, name string) Verdict
+// Keep decides what EmptyAt and RemoveUnless leave.
+type Keep interface {
+	// Keep tells whether the name in the directory dir stays: a file as it is, a
+	// directory emptied. For a directory that does not stay, the names below are
+	// asked for, and it goes if none of them stays.
+	Keep(dir *unix.Stat_t, name string) bool
+	// Clean is asked once when a directory is entered: true if all below it stays.
+	Clean(dir *unix.Stat_t) bool
+}
 
 // RemoveAt removes name in the directory dirfd with all below it, without
 // following a link. What does not exist is no error. It holds few descriptors
@@ -45,7 +44,7 @@ func RemoveUnless(dirfd int, name string, keep Keep) error {
 	if err != nil {
 		return err
 	}
-	return empty(fd, top, keep)
+	return empty(fd, &top, keep)
 }
 
 // EmptyAt removes what is in the directory name of dirfd, at any depth, without
@@ -56,22 +55,27 @@ func EmptyAt(dirfd int, name string, keep Keep) error {
 	if err != nil {
 		return err
 	}
-	return empty(fd, top, keep)
+	if err := top.list(fd, keep); err != nil {
+		unix.Close(fd)
+		return err
+	}
+	return empty(fd, &top, keep)
 }
 
 // level is a directory on the way down.
 type level struct {
-	st    unix.Stat_t
-	names []string // still to be looked at; the last one is being emptied
-	kept  bool     // it stays, or something in it
+	st     unix.Stat_t
+	names  []string // still to be looked at; the last one is being emptied
+	kept   bool     // it stays, or something in it
+	opened bool     // its mode was changed
 }
 
 // empty does the work of EmptyAt and closes fd.
-func empty(fd int, top level, keep Keep) error {
+func empty(fd int, top *level, keep Keep) error {
 	defer func() { unix.Close(fd) }()
-	stack := []level{top}
+	stack := []*level{top}
 	for {
-		top := &stack[len(stack)-1]
+		top := stack[len(stack)-1]
 		child, stays, err := top.removeNames(fd, keep)
 		if err != nil {
 			return err
@@ -87,13 +91,16 @@ func empty(fd int, top level, keep Keep) error {
 			}
 			unix.Close(fd)
 			fd, l.kept = next, stays
-			stack = append(stack, l)
+			stack = append(stack, &l)
+			if err := l.list(fd, keep); err != nil {
+				return err
+			}
 			continue
 		}
 		if len(stack) == 1 {
 			return nil
 		}
-		parent := &stack[len(stack)-2]
+		parent := stack[len(stack)-2]
 		up, err := top.leave(fd, parent)
 		if err != nil {
 			return err
@@ -115,7 +122,7 @@ func (l *level) pop(kept bool) {
 func (l *level) removeNames(fd int, keep Keep) (child string, stays bool, err error) {
 	for len(l.names) > 0 {
 		name := l.names[len(l.names)-1]
-		if keep != nil && keep(&l.st, name) == Empty {
+		if keep != nil && keep.Keep(&l.st, name) {
 			return name, true, nil
 		}
 		err := unix.Unlinkat(fd, name, 0)
@@ -140,6 +147,11 @@ func (l *level) removeNames(fd int, keep Keep) (child string, stays bool, err er
 // unless something stays.
 func (l *level) leave(fd int, parent *level) (up int, err error) {
 	if l.kept {
+		if l.opened {
+			if err := unix.Fchmod(fd, uint32(l.st.Mode)&0o7777); err != nil {
+				return -1, err
+			}
+		}
 		ts := []unix.Timespec{l.st.Mtim, l.st.Mtim}
 		if err := unix.UtimesNanoAt(fd, ".", ts, 0); err != nil {
 			return -1, err
@@ -160,8 +172,8 @@ func (l *level) leave(fd int, parent *level) (up int, err error) {
 	return up, nil
 }
 
-// openLevel opens a directory and lists it, unless the names are given. Its owner gets the permissions that
-// emptying it takes if they lack.
+// openLevel opens a directory of which names, or what list finds, is to be looked at.
+// Its owner gets the permissions that emptying it takes if they lack.
 func openLevel(dirfd int, name string, names []string) (int, level, error) {
 	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW
 	var l level
@@ -177,24 +189,26 @@ func openLevel(dirfd int, name string, names []string) (int, level, error) {
 		return -1, l, &os.PathError{Op: "stat", Path: name, Err: err}
 	}
 	if l.st.Mode&0o700 != 0o700 && os.Geteuid() != 0 {
-		_ = unix.Fchmod(fd, uint32(l.st.Mode)&0o7777|0o700) // if refused, unlinkat says so
+		l.opened = unix.Fchmod(fd, uint32(l.st.Mode)&0o7777|0o700) == nil // if not, unlinkat says so
 	}
-	if names != nil {
-		l.names = names
-		return fd, l, nil
+	l.names = names
+	return fd, l, nil
+}
+
+// list reads the names of a level, unless all of them stay.
+func (l *level) list(fd int, keep Keep) error {
+	if keep != nil && keep.Clean(&l.st) {
+		l.kept = true
+		return nil
 	}
 	dup, err := openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
-		unix.Close(fd)
-		return -1, l, &os.PathError{Op: "open", Path: name, Err: err}
+		return err
 	}
-	f := os.NewFile(uintptr(dup), name)
+	f := os.NewFile(uintptr(dup), ".")
 	defer f.Close()
-	if l.names, err = f.Readdirnames(-1); err != nil {
-		unix.Close(fd)
-		return -1, l, err
-	}
-	return fd, l, nil
+	l.names, err = f.Readdirnames(-1)
+	return err
 }
 
 // openParent opens the directory above fd, which must be the one we came from:

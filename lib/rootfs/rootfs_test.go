@@ -153,7 +153,10 @@ func TestParentOpensOncePerDirectory(t *testing.T) {
 	r, dir := testRoot(t, defaultOpener())
 	n := 0
 	open := r.open
-	r.open = func(root int, path string, flags int, perm uint32) (int, error) { n++; return open(root, path, flags, perm) }
+	r.open = func(root int, path string, flags int, perm uint32) (int, error) {
+		n++
+		return open(root, path, flags, perm)
+	}
 	for _, d := range []string{"x", "y", "z"} {
 		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
 			t.Fatal(err)
