@@ -88,9 +88,7 @@ func (b *Bundle) openLayers(s *specs.Spec) (*layers, error) {
 		if l.work, err = keep(b.openBundlePath(work)); err != nil {
 			return fmt.Errorf("work directory: %w", err)
 		}
-		// What an earlier run left there, with a mark that refuses a second
-		// volatile mount, says nothing about the upper directory.
-		return rootfs.RemoveAt(l.work, "work")
+		return nil
 	}()
 	if err != nil {
 		l.close()
@@ -131,6 +129,11 @@ func (b *Bundle) mountRoot(s *specs.Spec, l *layers, mounts []*mount) (*rootfs.R
 		}
 	}
 	for attempt := 0; ; attempt++ {
+		// What an earlier mount left there, with a mark that refuses a second
+		// volatile one, says nothing about the upper directory.
+		if err := rootfs.RemoveAt(l.work, "work"); err != nil {
+			return nil, fmt.Errorf("empty the work directory: %w", err)
+		}
 		m, err := l.mount(unix.MOUNT_ATTR_NODEV)
 		if err != nil {
 			return nil, fmt.Errorf("mount root: %w", overlayRemedy(err))

@@ -13,8 +13,8 @@ import (
 // runs beside it. Two with the same audit number stand together.
 var seccompArches = []seccompArch{
 	{name: specs.ArchX86_64, audit: unix.AUDIT_ARCH_X86_64, table: syscallsamd64},
-	{name: specs.ArchX32, audit: unix.AUDIT_ARCH_X86_64, table: syscallsamd64, bit: x32Bit, renumbered: x32Own},
-	{name: specs.ArchX86, audit: unix.AUDIT_ARCH_I386, table: syscalls386, multiplexed: i386Multiplexed},
+	{name: specs.ArchX32, audit: unix.AUDIT_ARCH_X86_64, table: syscallsamd64, narrow: true, bit: x32Bit, renumbered: x32Own, absent: x32Absent},
+	{name: specs.ArchX86, audit: unix.AUDIT_ARCH_I386, table: syscalls386, narrow: true, multiplexed: i386Multiplexed},
 }
 
 // x32Own are the calls for which x32 has numbers of its own.
@@ -26,6 +26,12 @@ var x32Own = []sysno{
 	{"preadv", 534}, {"pwritev", 535}, {"rt_tgsigqueueinfo", 536}, {"recvmmsg", 537}, {"sendmmsg", 538},
 	{"process_vm_readv", 539}, {"process_vm_writev", 540}, {"setsockopt", 541}, {"getsockopt", 542}, {"io_setup", 543},
 	{"io_submit", 544}, {"execveat", 545}, {"preadv2", 546}, {"pwritev2", 547},
+}
+
+// x32Absent are calls that only 64-bit programs have.
+var x32Absent = []string{
+	"_sysctl", "create_module", "epoll_ctl_old", "epoll_wait_old", "get_kernel_syms", "get_thread_area", "nfsservctl",
+	"query_module", "set_thread_area", "uselib", "vserver",
 }
 
 // i386Multiplexed are the calls that 32-bit programs may also reach through

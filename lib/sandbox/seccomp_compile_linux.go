@@ -4,7 +4,6 @@ package sandbox
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -27,12 +26,11 @@ const (
 
 // rule is what one entry of a profile says about one call.
 type rule struct {
+	nr     uint32
+	first  bool                    // comes before all rules that are not
 	args   []specs.LinuxSeccompArg // all must hold; none means always
 	action uint32
 }
-
-// ruleset is what a profile says about the calls of one architecture.
-type ruleset map[uint32][]rule
 
 // compileSeccomp turns a profile into a filter.
 //
@@ -102,79 +100,95 @@ func branch(code uint16, k uint32, otherwise []unix.SockFilter) []unix.SockFilte
 
 // archBody decides about the call whose number is loaded.
 func archBody(a *seccompArch, profile *specs.LinuxSeccomp, first []specs.LinuxSyscall, def uint32) ([]unix.SockFilter, error) {
-	rules, guarded := ruleset{}, map[uint32]int{}
-	for _, call := range first {
-		if err := rules.add(a, call); err != nil {
-			return nil, err
-		}
-	}
-	for nr, r := range rules {
-		guarded[nr] = len(r)
-	}
-	for _, call := range profile.Syscalls {
-		if action, err := seccompAction(call.Action, call.ErrnoRet); err == nil && action == def {
-			continue // says what the default says; the runtimes leave it out, too
-		}
-		if err := rules.add(a, call); err != nil {
-			return nil, err
-		}
-	}
-	var segments []segment
-	for _, nr := range slices.Sorted(maps.Keys(rules)) {
-		code, err := callBody(rules[nr], guarded[nr], def)
+	rules := make([]rule, 0, 512)
+	for i, call := range append(first[:len(first):len(first)], profile.Syscalls...) {
+		action, err := seccompAction(call.Action, call.ErrnoRet)
 		if err != nil {
 			return nil, err
 		}
-		segments = appendSegmentCode(segments, nr, code, def)
+		if i >= len(first) && action == def {
+			continue // says what the default says; the runtimes leave it out, too
+		}
+		rules = a.appendRules(rules, call, rule{first: i < len(first), action: action})
 	}
-	if len(segments) == 0 || segments[0].from > 0 {
-		segments = slices.Insert(segments, 0, segment{0, returns(def)})
+	rules = byNumber(rules)
+	otherwise := returns(def)
+	segments := make([]segment, 1, 256)
+	segments[0] = segment{0, otherwise}
+	for len(rules) > 0 {
+		nr, n := rules[0].nr, 1
+		for n < len(rules) && rules[n].nr == nr {
+			n++
+		}
+		code, err := callBody(rules[:n], otherwise, a.narrow)
+		if err != nil {
+			return nil, err
+		}
+		segments = appendNumber(segments, nr, code, otherwise)
+		rules = rules[n:]
 	}
 	return search(segments), nil
 }
 
-// add files a profile's entry under the numbers of its calls.
-func (r ruleset) add(a *seccompArch, call specs.LinuxSyscall) error {
-	action, err := seccompAction(call.Action, call.ErrnoRet)
-	if err != nil {
-		return err
+// byNumber sorts and keeps the order of rules for the same number.
+func byNumber(rules []rule) []rule {
+	keys := make([]uint64, len(rules))
+	for i, r := range rules {
+		keys[i] = uint64(r.nr)<<32 | uint64(i)
 	}
+	slices.Sort(keys)
+	out := make([]rule, len(rules))
+	for i, k := range keys {
+		out[i] = rules[uint32(k)]
+	}
+	return out
+}
+
+// appendRules files a profile's entry under the numbers of its calls.
+func (a *seccompArch) appendRules(rules []rule, call specs.LinuxSyscall, r rule) []rule {
 	alternatives := splitArgs(call.Args)
 	for _, name := range call.Names {
 		nr, known := a.number(name)
-		for _, args := range alternatives {
+		for _, r.args = range alternatives {
 			if known {
-				r[nr] = append(r[nr], rule{args, action})
+				r.nr = nr
+				rules = append(rules, r)
 			}
-			r.addMultiplexed(a, name, args, action)
+			if len(a.multiplexed) > 0 {
+				rules = a.appendMultiplexed(rules, name, r)
+			}
 		}
 	}
-	return nil
+	return rules
 }
 
-// addMultiplexed covers the second way to a call on architectures that have one,
-// such as socketcall(2). The filter cannot see arguments there: a rule that
+// appendMultiplexed covers the second way to a call on architectures that have
+// one, such as socketcall(2). The filter cannot see arguments there: a rule that
 // allows only some is not added, one that forbids some forbids all.
-func (r ruleset) addMultiplexed(a *seccompArch, name string, args []specs.LinuxSeccompArg, action uint32) {
-	if len(args) > 0 && (action == retAllow || action == retLog) {
-		return
+func (a *seccompArch) appendMultiplexed(rules []rule, name string, r rule) []rule {
+	if len(r.args) > 0 && (r.action == retAllow || r.action == retLog) {
+		return rules
 	}
 	for _, m := range a.multiplexed {
-		nr, ok := a.number(m.name)
-		if !ok {
-			continue
-		}
 		for _, c := range m.calls {
-			if c.name == name {
-				r[nr] = append(r[nr], rule{[]specs.LinuxSeccompArg{{Index: 0, Value: uint64(c.nr), Op: specs.OpEqualTo}}, action})
+			if c.name != name {
+				continue
+			}
+			if nr, ok := a.number(m.name); ok {
+				r.nr, r.args = nr, []specs.LinuxSeccompArg{{Index: 0, Value: uint64(c.nr), Op: specs.OpEqualTo}}
+				rules = append(rules, r)
 			}
 		}
 	}
+	return rules
 }
 
 // splitArgs gives the alternatives of an entry: its conditions together, or each
 // alone when two are about the same argument.
 func splitArgs(args []specs.LinuxSeccompArg) [][]specs.LinuxSeccompArg {
+	if len(args) < 2 {
+		return [][]specs.LinuxSeccompArg{args}
+	}
 	seen := map[uint]bool{}
 	for _, a := range args {
 		if seen[a.Index] {
@@ -189,26 +203,30 @@ func splitArgs(args []specs.LinuxSeccompArg) [][]specs.LinuxSeccompArg {
 	return [][]specs.LinuxSeccompArg{args}
 }
 
-// callBody decides about one call. The first guarded rules come before all.
-func callBody(rules []rule, guarded int, def uint32) ([]unix.SockFilter, error) {
-	last := def
-	chain := rules
-	for i := guarded; i < len(rules); i++ {
-		if len(rules[i].args) == 0 {
-			chain, last = rules[:guarded], rules[i].action
+// callBody decides about one call.
+func callBody(rules []rule, otherwise []unix.SockFilter, narrow bool) ([]unix.SockFilter, error) {
+	chain, last := rules, otherwise
+	for i, r := range rules {
+		if len(r.args) == 0 && !r.first {
+			last = returns(r.action)
+			for chain = rules[:i]; len(chain) > 0 && !chain[len(chain)-1].first; {
+				chain = chain[:len(chain)-1]
+			}
 			break
 		}
 	}
+	if len(chain) == 0 {
+		return last, nil
+	}
 	var out []unix.SockFilter
 	for _, r := range chain {
-		code, err := conditions(r.args)
+		code, err := conditions(r.args, narrow)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, code...)
-		out = append(out, unix.SockFilter{Code: bpfReturn, K: r.action})
+		out = append(append(out, code...), unix.SockFilter{Code: bpfReturn, K: r.action})
 	}
-	return append(out, returns(last)...), nil
+	return append(out, last...), nil
 }
 
 func returns(action uint32) []unix.SockFilter {
@@ -221,16 +239,16 @@ type segment struct {
 	code []unix.SockFilter
 }
 
-// appendSegmentCode adds the treatment of one number, joined with the one before
-// when it is the same, and the default behind it.
-func appendSegmentCode(s []segment, nr uint32, code []unix.SockFilter, def uint32) []segment {
-	if n := len(s); n > 0 && s[n-1].from == nr { // the default's segment behind the number before
-		s = s[:n-1]
+// appendNumber adds the treatment of one number, joined with the one before when
+// it is the same, and the default behind it.
+func appendNumber(s []segment, nr uint32, code, otherwise []unix.SockFilter) []segment {
+	if s[len(s)-1].from == nr { // the default's segment behind the number before
+		s = s[:len(s)-1]
 	}
 	if n := len(s); n == 0 || !slices.Equal(s[n-1].code, code) {
 		s = append(s, segment{nr, code})
 	}
-	return append(s, segment{nr + 1, returns(def)})
+	return append(s, segment{nr + 1, otherwise})
 }
 
 // search is a binary search for the segment of the loaded number.

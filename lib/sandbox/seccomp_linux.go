@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	moby "github.com/moby/profiles/seccomp"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -106,10 +107,14 @@ type seccompArch struct {
 	name  specs.Arch
 	audit uint32
 	table []sysno
+	// narrow arguments have 32 bits that count.
+	narrow bool
 	// x32 calls come with the audit number of x86-64 and this bit in theirs.
 	bit uint32
-	// renumbered are calls that have other numbers than in table.
+	// renumbered are calls that have other numbers than in table, absent those
+	// that the table has and the architecture has not.
 	renumbered []sysno
+	absent     []string
 	// multiplexed calls are reached through others too.
 	multiplexed []multiplexer
 }
@@ -127,6 +132,9 @@ func (a *seccompArch) number(name string) (uint32, bool) {
 		if s.name == name {
 			return s.nr | a.bit, true
 		}
+	}
+	if slices.Contains(a.absent, name) {
+		return 0, false
 	}
 	lo, hi := 0, len(a.table)
 	for lo < hi {

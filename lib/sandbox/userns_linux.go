@@ -3,12 +3,10 @@
 package sandbox
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
-	"os/user"
 	"runtime"
 	"strconv"
 	"strings"
@@ -193,29 +191,41 @@ func runHelper(path string, pid, id int, ranges []idRange) error {
 
 // subIDs reads the ranges of a user, who is named by name or number there.
 func subIDs(file string, uid int) []idRange {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
 	number := strconv.Itoa(uid)
-	var name string
-	if u, err := user.LookupId(number); err == nil {
-		name = u.Username
-	}
+	name := loginName(number)
 	var out []idRange
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		p := strings.Split(strings.TrimSpace(lines.Text()), ":")
+	eachRecord(file, func(p []string) {
 		if len(p) != 3 || p[0] != number && (name == "" || p[0] != name) {
-			continue
+			return
 		}
 		first, err1 := strconv.ParseUint(p[1], 10, 32)
 		count, err2 := strconv.ParseUint(p[2], 10, 32)
 		if err1 == nil && err2 == nil && count > 0 {
 			out = append(out, idRange{first, count})
 		}
-	}
+	})
 	return out
+}
+
+// loginName is the name of a user of the machine, "" when it has none.
+func loginName(uid string) (name string) {
+	eachRecord("/etc/passwd", func(p []string) {
+		if len(p) > 2 && p[2] == uid && name == "" {
+			name = p[0]
+		}
+	})
+	return name
+}
+
+// eachRecord calls f with the fields of each line; without the file, not at all.
+func eachRecord(file string, f func([]string)) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return
+	}
+	for line := range strings.Lines(string(b)) {
+		f(strings.Split(strings.TrimSpace(line), ":"))
+	}
 }
 
 // mergeEnv sets each entry of more in env, in place or at the end.
