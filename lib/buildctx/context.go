@@ -189,8 +189,8 @@ func (c *Context) lstatAny(p string) (Info, error) {
 	if err != nil {
 		return Info{Path: p}, err
 	}
-	defer dir.Close()
-	return statAt(int(dir.Fd()), path.Base(p), p)
+	defer unix.Close(dir)
+	return statAt(dir, path.Base(p), p)
 }
 
 func (c *Context) checkVisible(info *Info) error {

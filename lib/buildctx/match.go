@@ -162,10 +162,22 @@ func (p *pattern) match(path string) bool {
 	}
 }
 
-// matchGlob compares name by name, from the top or, if deep, from every name.
+// matchGlob compares name by name: from the top, or if deep from every name from
+// which the pattern could reach the path's end or below.
 func (p *pattern) matchGlob(path string) bool {
 	if !p.deep {
 		return p.matchFrom(path)
+	}
+	if !p.tail {
+		// It ends where the path ends, so it begins as many names before.
+		at := len(path)
+		for range p.glob {
+			if at < 0 {
+				return false
+			}
+			at = strings.LastIndexByte(path[:at], '/')
+		}
+		return p.matchFrom(path[at+1:])
 	}
 	for {
 		if p.matchFrom(path) {

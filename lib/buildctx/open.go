@@ -5,7 +5,9 @@ package buildctx
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -42,18 +44,39 @@ func retryOpen(open func() (int, error)) (int, error) {
 	}
 }
 
-// retryable: what openat2 cannot say or do, but single steps can.
+// needsSteps reports whether single steps may do what openat2 could not.
 func needsSteps(err error) bool {
 	return errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENAMETOOLONG)
 }
 
 // openDir opens a directory by a link-free path.
-func (c *Context) openDir(path string) (*os.File, error) {
-	fd, err := openIn(c.fd, path, unix.O_RDONLY|unix.O_DIRECTORY)
+func (c *Context) openDir(path string) (fd int, err error) {
+	fd, err = openIn(c.fd, path, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
-		return nil, pathError("open", path, err)
+		return -1, pathError("open", path, err)
 	}
-	return os.NewFile(uintptr(fd), path), nil
+	return fd, nil
+}
+
+var direntBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
+// readNames returns the names in an open directory, sorted. It is Readdirnames
+// without what an os.File costs.
+func readNames(dir int, path string) (names []string, err error) {
+	buf := direntBuffers.Get().(*[]byte)
+	defer direntBuffers.Put(buf)
+	for {
+		var n int
+		err := retry(func() (err error) { n, err = unix.ReadDirent(dir, *buf); return err })
+		if err != nil {
+			return nil, pathError("read", path, err)
+		}
+		if n <= 0 {
+			slices.Sort(names)
+			return names, nil
+		}
+		_, _, names = unix.ParseDirent((*buf)[:n], -1, names)
+	}
 }
 
 // statAt is lstat of one name in an open directory, a link's target included.

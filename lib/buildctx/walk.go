@@ -7,7 +7,8 @@ import (
 	"io/fs"
 	"iter"
 	"path"
-	"slices"
+
+	"golang.org/x/sys/unix"
 )
 
 // WalkOptions of Walk.
@@ -181,16 +182,14 @@ func (w *walker) read(job dirJob) dirList {
 	if err != nil {
 		return dirList{err: err}
 	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
+	defer unix.Close(dir)
+	names, err := readNames(dir, job.path)
 	if err != nil {
-		return dirList{err: pathError("read", job.path, err)}
+		return dirList{err: err}
 	}
-	slices.Sort(names)
 	list := dirList{entries: make([]entry, 0, len(names))}
-	fd := int(dir.Fd())
 	for _, name := range names {
-		e, keep, err := w.look(fd, job, name)
+		e, keep, err := w.look(dir, job, name)
 		if err != nil {
 			return dirList{err: err}
 		}
