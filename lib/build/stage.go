@@ -272,6 +272,9 @@ func (b *builder) runStep(ctx context.Context, s *stage, st *plan.Step, counted 
 		if _, ok := errors.AsType[*StepError](err); ok || errors.Is(err, context.Canceled) {
 			return err
 		}
+		if _, ok := errors.AsType[*MissingSourceError](err); ok {
+			return b.fault(st.Line, fmt.Errorf("%s %w", st.Op, err))
+		}
 		return b.fault(st.Line, fmt.Errorf("%s: %w", summary(st), err))
 	}
 	b.done(started, e)
@@ -310,10 +313,7 @@ func stepText(st *plan.Step) string {
 
 // summary is the text of a step short enough for a message.
 func summary(st *plan.Step) string {
-	text := stepText(st)
-	if i := strings.IndexByte(text, '\n'); i >= 0 {
-		text = text[:i]
-	}
+	text := strings.Join(strings.Fields(stepText(st)), " ")
 	const most = 60
 	if r := []rune(text); len(r) > most {
 		text = string(r[:most-3]) + "..."
