@@ -68,8 +68,12 @@ func (w *metaWriter) open(fd int, e *Entry, inherits, old bool) error {
 			return pathError("chown", e.Path, err)
 		}
 	}
-	if err := unix.Fchmod(fd, e.Mode&0o7777); err != nil {
-		return pathError("chmod", e.Path, err)
+	// Setting user attributes takes write permission, which the mode to come may
+	// lack; an ACL must come after the mode, as it has a part of it.
+	if w.uid != 0 && (recorded || old || len(e.Xattrs) > 0) {
+		if err := unix.Fchmod(fd, e.Mode&0o7777|0o700); err != nil {
+			return pathError("chmod", e.Path, err)
+		}
 	}
 	if old {
 		if err := w.dropXattrs(fd, e); err != nil {
@@ -77,15 +81,39 @@ func (w *metaWriter) open(fd int, e *Entry, inherits, old bool) error {
 		}
 	}
 	if recorded {
-		value := fmt.Sprintf("%d:%d", e.UID, e.GID)
-		if err := unix.Fsetxattr(fd, OwnerXattr, []byte(value), 0); err != nil {
-			if !noAttributes(err) && !notPermitted(err) {
-				return pathError("record owner of", e.Path, err)
-			}
-			w.tally.add("owner not kept: "+err.Error(), e.Path)
+		if err := w.record(fd, e); err != nil {
+			return err
 		}
 	}
+	if err := w.xattrs(fd, e, true); err != nil {
+		return err
+	}
+	if err := unix.Fchmod(fd, e.Mode&0o7777); err != nil {
+		return pathError("chmod", e.Path, err)
+	}
+	return w.xattrs(fd, e, false)
+}
+
+// record keeps the owner that could not be set.
+func (w *metaWriter) record(fd int, e *Entry) error {
+	value := fmt.Sprintf("%d:%d", e.UID, e.GID)
+	err := unix.Fsetxattr(fd, OwnerXattr, []byte(value), 0)
+	if err == nil {
+		return nil
+	}
+	if !noAttributes(err) && !notPermitted(err) {
+		return pathError("record owner of", e.Path, err)
+	}
+	w.tally.add("owner not kept: "+err.Error(), e.Path)
+	return nil
+}
+
+// xattrs sets the attributes that begin with "user.", or the others.
+func (w *metaWriter) xattrs(fd int, e *Entry, user bool) error {
 	for name, value := range e.Xattrs {
+		if strings.HasPrefix(name, "user.") != user {
+			continue
+		}
 		set := func() error { return unix.Fsetxattr(fd, name, []byte(value), 0) }
 		if err := w.xattr(e, name, set); err != nil {
 			return err

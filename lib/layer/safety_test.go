@@ -151,7 +151,10 @@ func TestApplyIsLinear(t *testing.T) {
 // TestApplyKeepsOwners: what may not be given away says whose it is meant to be.
 func TestApplyKeepsOwners(t *testing.T) {
 	dir := t.TempDir()
-	b := rawTar(rawMember{name: "d/", flag: '5', mode: 0o755, uid: 12, gid: 34}, rawMember{name: "d/f", uid: 56, gid: 78, mode: 0o4755})
+	b := rawTar(rawMember{name: "d/", flag: '5', mode: 0o755, uid: 12, gid: 34}, rawMember{name: "d/f", uid: 56, gid: 78, mode: 0o4755},
+		rawMember{name: "d/ro", uid: 9, gid: 9, mode: 0o444, pax: []string{"SCHILY.xattr.user.x=y"}}, rawMember{name: "d/shut/", flag: '5', uid: 8, gid: 8, mode: 0o555},
+		rawMember{name: "d/shut/", flag: '5', uid: 7, gid: 7, mode: 0o500})
+	t.Cleanup(func() { unlock(dir) })
 	if err := Apply(context.Background(), bytes.NewReader(b), dir, ApplyOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +164,8 @@ func TestApplyKeepsOwners(t *testing.T) {
 	}
 	list, err := readAll(out.Bytes(), ReaderOptions{})
 	got := strings.Join(list, "\n")
-	if err != nil || !strings.Contains(got, `"d" dir 755 12:34`) || !strings.Contains(got, `"d/f" file 4755 56:78`) {
+	if err != nil || !strings.Contains(got, `"d" dir 755 12:34`) || !strings.Contains(got, `"d/f" file 4755 56:78`) ||
+		!strings.Contains(got, `"d/ro" file 444 9:9`) || !strings.Contains(got, `"d/shut" dir 500 7:7`) || !strings.Contains(got, "user.x=y") {
 		if _, xerr := unix.Lgetxattr(filepath.Join(dir, "d"), OwnerXattr, nil); errors.Is(xerr, unix.ENOTSUP) {
 			t.Skip("this file system keeps no user attributes")
 		}
