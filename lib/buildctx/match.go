@@ -105,8 +105,12 @@ func (p *pattern) classifyGlob(text string) {
 
 func newReference(text string) (*reference, error) {
 	// The library's scanner writes its complaints about invalid UTF-8 to the
-	// standard error; it reads such bytes as U+FFFD, and so may we.
-	m, err := patternmatcher.New([]string{replaceInvalid(text)})
+	// standard error; it reads such bytes as U+FFFD, and so may we. Not after a
+	// byte order mark, where the library may compare bytes.
+	if !strings.HasPrefix(text, "\ufeff") {
+		text = replaceInvalid(text)
+	}
+	m, err := patternmatcher.New([]string{text})
 	if err != nil {
 		return nil, err
 	}
