@@ -42,13 +42,17 @@ type container struct {
 	opts   Options
 	mounts []*mount
 	cgroup *cgroup // nil without limits
-	places *places // in the container's root
-	procFS int     // a proc begun in the pid namespace, or -1
+
+	place   bundleDir // of the bundle, in the mount namespace
+	layers  *layers   // with an overlay
+	scratch detached  // on it, with an overlay
+	places  *places   // in the container's root
+	procFS  int       // a proc begun in the pid namespace, or -1
 }
 
 // prepareMounts reads the mounts of the specification and takes hold of those
-// parts of the host's tree that the container gets. It runs in the host's
-// namespaces: a detached copy of a tree can only be made where the tree is.
+// parts of the host's tree that the container gets, while they still share
+// propagation with it: a mount that asks for "slave" keeps it.
 func (c *container) prepareMounts() error {
 	for _, m := range c.spec.Mounts {
 		pm, err := c.prepare(m)
@@ -109,7 +113,7 @@ func (c *container) prepareBind(pm *mount) error {
 	}
 	dirfd, source := unix.AT_FDCWD, pm.source
 	if !path.IsAbs(source) {
-		dirfd = int(c.bundle.dir.Fd())
+		dirfd = c.place.fd
 	}
 	// In a user namespace the mounts below come along in any case: what they
 	// cover must stay covered.
@@ -117,6 +121,11 @@ func (c *container) prepareBind(pm *mount) error {
 	if err != nil {
 		return fmt.Errorf("open_tree %s: %w", source, err)
 	}
+	return pm.take(m)
+}
+
+// take makes m the mount, and a file's destination a file.
+func (pm *mount) take(m detached) error {
 	pm.ready = m
 	var st unix.Stat_t
 	if err := unix.Fstat(m.fd, &st); err != nil {
@@ -265,8 +274,14 @@ func (c *container) release() {
 			m.ready.fd = -1
 		}
 	}
-	if c.procFS >= 0 {
-		unix.Close(c.procFS)
-		c.procFS = -1
+	if c.layers != nil {
+		c.layers.close()
+		c.layers = nil
+	}
+	for _, fd := range []*int{&c.procFS, &c.place.fd, &c.scratch.fd} {
+		if *fd >= 0 {
+			unix.Close(*fd)
+			*fd = -1
+		}
 	}
 }

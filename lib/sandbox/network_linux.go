@@ -31,11 +31,8 @@ func raiseLoopback() error {
 }
 
 // hostFiles are mounted over files of the image, so that an image needs none of
-// them and a build leaves none behind. They are files of the bundle.
+// them and a build leaves none behind. They are in scratch.
 func (c *container) hostFiles() error {
-	if c.spec.Annotations[AnnotationLower] == "" {
-		return nil
-	}
 	name := c.spec.Hostname
 	resolv, hosts := "", "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 	if name != "" && !strings.ContainsAny(name, " \t\n#") {
@@ -85,20 +82,19 @@ func readHostFile(path, otherwise string) string {
 }
 
 func (c *container) hostFile(name, dest, text string) error {
-	dir := int(c.bundle.dir.Fd())
-	if err := unix.Unlinkat(dir, name, 0); err != nil && err != unix.ENOENT {
-		return err
-	}
-	fd, err := unix.Openat(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644)
+	fd, err := unix.Openat(c.scratch.fd, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o644)
 	if err != nil {
 		return err
 	}
 	_, err = unix.Write(fd, []byte(text))
-	err = errors.Join(err, unix.Fchmod(fd, 0o644), unix.Close(fd))
+	if err = errors.Join(err, unix.Close(fd)); err != nil {
+		return err
+	}
+	m, err := cloneTree(c.scratch.fd, name, false)
 	if err != nil {
 		return err
 	}
-	m := &mount{dest: dest, fstype: "bind", source: name, attr: parseOptions([]string{"nosuid", "noexec"})}
-	c.mounts = append(c.mounts, m)
-	return c.prepareBind(m)
+	pm := &mount{dest: dest, fstype: "bind", attr: parseOptions([]string{"nosuid", "noexec"})}
+	c.mounts = append(c.mounts, pm)
+	return pm.take(m)
 }

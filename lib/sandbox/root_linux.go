@@ -9,87 +9,76 @@ import (
 
 	"docksmith/lib/rootfs"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
-// layers are the directories of a bundle with overlay annotations.
-type layers struct {
-	overlay
-	stubs int
-	fds   []int
+// bundleDir is a bundle's directory, opened in the container's mount namespace: what
+// is mounted, and what it is mounted on, must be of the namespace that does it.
+type bundleDir struct{ fd int }
+
+// reopen opens the bundle's directory again, as the one that it was.
+func (b *Bundle) reopen() (bundleDir, error) {
+	fd, err := unix.Open(b.path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return bundleDir{-1}, fmt.Errorf("open bundle %s: %w", b.path, err)
+	}
+	var was, is unix.Stat_t
+	if err := errors.Join(unix.Fstat(int(b.dir.Fd()), &was), unix.Fstat(fd, &is)); err != nil {
+		return bundleDir{fd}, err
+	}
+	if was.Dev != is.Dev || was.Ino != is.Ino {
+		return bundleDir{fd}, fmt.Errorf("open bundle %s: it was replaced", b.path)
+	}
+	return bundleDir{fd}, nil
 }
 
-func (l *layers) close() { closeAll(l.fds) }
-
-// openBundlePath opens a directory named by the bundle: below it without
-// following any link, or absolute, where only the last element may be none.
-func (b *Bundle) openBundlePath(name string) (int, error) {
+// open opens a directory named by the bundle: below it without following any
+// link, or absolute, where only the last element may be none.
+func (p bundleDir) open(name string) (int, error) {
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC}
 	if !path.IsAbs(name) {
 		how.Resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS
 	}
-	fd, err := unix.Openat2(int(b.dir.Fd()), name, &how)
+	fd, err := unix.Openat2(p.fd, name, &how)
 	if err != nil {
 		return -1, fmt.Errorf("open %s: %w", name, err)
 	}
 	return fd, nil
 }
 
-// emptyDir makes a directory of the bundle that this package owns, without what
-// an earlier run left in it.
-func (b *Bundle) emptyDir(name string) (int, error) {
-	switch err := unix.Mkdirat(int(b.dir.Fd()), name, 0o755); err {
-	case nil:
-	case unix.EEXIST:
-		if err := rootfs.EmptyAt(int(b.dir.Fd()), name, nil); err != nil {
-			return -1, fmt.Errorf("empty %s: %w", name, err)
-		}
-	default:
-		return -1, fmt.Errorf("make %s: %w", name, err)
-	}
-	return b.openBundlePath(name)
+// layers are the directories of a bundle with overlay annotations.
+type layers struct {
+	overlay
+	fds []int
 }
 
-// openLayers opens the directories of the overlay annotations, nil without any.
-func (b *Bundle) openLayers(s *specs.Spec) (*layers, error) {
-	lower, upper, work := s.Annotations[AnnotationLower], s.Annotations[AnnotationUpper], s.Annotations[AnnotationWork]
-	if lower == "" {
-		if upper != "" || work != "" {
-			return nil, fmt.Errorf("config.json: annotation %s is missing", AnnotationLower)
-		}
+func (l *layers) close() { closeAll(l.fds) }
+
+// openLayers opens the directories of the overlay annotations; nil without any.
+func (c *container) openLayers() (_ *layers, err error) {
+	note := c.spec.Annotations
+	lower, upper, work := note[AnnotationLower], note[AnnotationUpper], note[AnnotationWork]
+	if lower == "" && upper == "" && work == "" {
 		return nil, nil
 	}
-	if upper == "" || work == "" {
-		return nil, fmt.Errorf("config.json: annotations %s and %s belong together", AnnotationUpper, AnnotationWork)
+	if lower == "" || upper == "" || work == "" {
+		return nil, fmt.Errorf("config.json: annotations %s, %s and %s belong together", AnnotationLower, AnnotationUpper, AnnotationWork)
 	}
 	l := &layers{}
-	keep := func(fd int, err error) (int, error) {
+	open := func(what, name string) (fd int) {
 		if err == nil {
-			l.fds = append(l.fds, fd)
-		}
-		return fd, err
-	}
-	err := func() (err error) {
-		for _, name := range splitLowers(lower) {
-			fd, err := keep(b.openBundlePath(name))
-			if err != nil {
-				return fmt.Errorf("lower directory: %w", err)
+			if fd, err = c.place.open(name); err != nil {
+				err = fmt.Errorf("%s directory: %w", what, err)
+			} else {
+				l.fds = append(l.fds, fd)
 			}
-			l.lowers = append(l.lowers, fd)
 		}
-		if l.stubs, err = keep(b.emptyDir("stubs")); err != nil {
-			return err
-		}
-		l.lowers = append(l.lowers, l.stubs)
-		if l.upper, err = keep(b.openBundlePath(upper)); err != nil {
-			return fmt.Errorf("upper directory: %w", err)
-		}
-		if l.work, err = keep(b.openBundlePath(work)); err != nil {
-			return fmt.Errorf("work directory: %w", err)
-		}
-		return nil
-	}()
+		return fd
+	}
+	for _, name := range splitLowers(lower) {
+		l.lowers = append(l.lowers, open("lower", name))
+	}
+	l.upper, l.work = open("upper", upper), open("work", work)
 	if err != nil {
 		l.close()
 		return nil, err
@@ -97,37 +86,62 @@ func (b *Bundle) openLayers(s *specs.Spec) (*layers, error) {
 	return l, nil
 }
 
-// stub makes dest in the stubs.
-func (l *layers) stub(dest string, dir bool) error {
-	dup, err := unix.Openat(l.stubs, ".", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+// makeScratch makes a file system in memory for what the container needs and
+// nobody keeps: mount points and the files of /etc that are provided. It lies on
+// the bundle's directory, below the root that comes on top of it, and goes when
+// the old root is let go.
+func (c *container) makeScratch() error {
+	m, err := newFilesystem("tmpfs", "tmpfs", attributes{set: unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOSUID, data: []string{"size=4m", "mode=755"}})
 	if err != nil {
-		return err
+		return fmt.Errorf("make scratch: %w", err)
 	}
-	root, err := rootfs.FromFile(detached{dup}.file("stubs"))
+	c.scratch = m
+	return m.attach(c.place.fd)
+}
+
+// makeStubs makes the directory at the bottom of the overlay, with a place for
+// every mount that is not inside another one.
+func (c *container) makeStubs() (*places, error) {
+	const name = "stubs"
+	if err := unix.Mkdirat(c.scratch.fd, name, 0o755); err != nil {
+		return nil, fmt.Errorf("make stubs: %w", err)
+	}
+	fd, err := unix.Openat(c.scratch.fd, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("make stubs: %w", err)
 	}
-	defer root.Close()
-	p := &places{root: root}
-	if err := p.make(dest, dir); err != nil {
-		return fmt.Errorf("make stub of %s: %w", dest, err)
+	r, err := rootfs.FromFile(detached{fd}.file(name))
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	stubs := &places{root: r}
+	for _, m := range c.mounts {
+		if m.below(c.mounts) {
+			continue
+		}
+		if err := stubs.make(m.dest, m.dir); err != nil && !errors.Is(err, unix.ENOTDIR) {
+			r.Close()
+			return nil, fmt.Errorf("make stub of %s: %w", m.dest, err)
+		}
+	}
+	return stubs, nil
 }
 
 // mountRoot makes the detached mount of the root, with the destinations of all
 // mounts in place as far as stubs can give them. The first attempt shows which
 // of them lie behind links of the image: their real places are added to the
 // stubs, and the overlay is made again.
-func (b *Bundle) mountRoot(s *specs.Spec, l *layers, mounts []*mount) (*rootfs.Root, error) {
+func (c *container) mountRoot() (*rootfs.Root, error) {
+	l := c.layers
 	if l == nil {
-		return b.plainRoot(s)
+		return c.plainRoot()
 	}
-	for _, m := range mounts {
-		if err := l.stub(m.dest, m.dir); err != nil && !errors.Is(err, unix.ENOTDIR) {
-			return nil, err
-		}
+	stubs, err := c.makeStubs()
+	if err != nil {
+		return nil, err
 	}
+	defer stubs.root.Close()
+	l.lowers = append(l.lowers, stubs.root.Fd())
 	for attempt := 0; ; attempt++ {
 		// What an earlier mount left there, with a mark that refuses a second
 		// volatile one, says nothing about the upper directory.
@@ -142,13 +156,13 @@ func (b *Bundle) mountRoot(s *specs.Spec, l *layers, mounts []*mount) (*rootfs.R
 		if err != nil {
 			return nil, err
 		}
-		missing := missingPlaces(r, mounts)
+		missing := missingPlaces(r, c.mounts)
 		if len(missing) == 0 || attempt > 0 {
 			return r, nil
 		}
 		for _, m := range missing {
 			if real, err := r.Resolve(m.dest); err == nil {
-				_ = l.stub(real, m.dir) // else it is made in the root
+				_ = stubs.make(real, m.dir) // else it is made in the root
 			}
 		}
 		r.Close()
@@ -182,8 +196,8 @@ func missingPlaces(r *rootfs.Root, mounts []*mount) (missing []*mount) {
 }
 
 // plainRoot clones the directory that root.path names.
-func (b *Bundle) plainRoot(s *specs.Spec) (*rootfs.Root, error) {
-	fd, err := b.openBundlePath(s.Root.Path)
+func (c *container) plainRoot() (*rootfs.Root, error) {
+	fd, err := c.place.open(c.spec.Root.Path)
 	if err != nil {
 		return nil, fmt.Errorf("root: %w", err)
 	}
@@ -199,16 +213,14 @@ func (b *Bundle) plainRoot(s *specs.Spec) (*rootfs.Root, error) {
 	return rootfs.FromFile(m.file("root"))
 }
 
-// attachRoot gives the root a place in the mount namespace: the bundle's own
-// directory, of which nothing else is needed any more. It is opened again,
-// because a place must be of this namespace.
-func (b *Bundle) attachRoot(r *rootfs.Root) error {
-	fd, err := unix.Open(b.path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("mount root: open %s: %w", b.path, err)
+// attachRoot gives the root a place: the bundle's directory, or the scratch that
+// lies on it, of both of which nothing else is needed any more.
+func (c *container) attachRoot(r *rootfs.Root) error {
+	at := c.place.fd
+	if c.scratch.fd >= 0 {
+		at = c.scratch.fd
 	}
-	defer unix.Close(fd)
-	if err := (detached{r.Fd()}).attach(fd); err != nil {
+	if err := (detached{r.Fd()}).attach(at); err != nil {
 		return fmt.Errorf("mount root: %w", err)
 	}
 	return nil

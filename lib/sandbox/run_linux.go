@@ -42,7 +42,7 @@ func Run(ctx context.Context, b *Bundle, o Options) (Result, error) {
 	if err != nil {
 		return failed, err
 	}
-	c := &container{bundle: b, spec: spec, opts: o, procFS: -1}
+	c := &container{bundle: b, spec: spec, opts: o, place: bundleDir{-1}, scratch: detached{-1}, procFS: -1}
 	if c.cgroup, err = newCgroup(limits, randomName()); err != nil {
 		return failed, err
 	}

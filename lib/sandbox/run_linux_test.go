@@ -20,7 +20,7 @@ import (
 
 // box is a bundle under test.
 type box struct {
-	t     *testing.T
+	t     testing.TB
 	dir   string
 	lower string
 	spec  *specs.Spec
@@ -36,7 +36,7 @@ var boxCaps = []string{
 const boxCapsMask = "00000000a80425fb"
 
 // newBox makes a bundle with an overlay over a busybox.
-func newBox(t *testing.T) *box {
+func newBox(t testing.TB) *box {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("neither root nor a user namespace")
@@ -519,4 +519,17 @@ func TestHelperSupervise(t *testing.T) {
 		Args: []string{"sh", "-c", "trap '' TERM HUP INT; while :; do sleep 1; done"}, Started: func(pid int) { fmt.Printf("\npid %d\n", pid) },
 	})
 	t.Fatal(err)
+}
+
+// BenchmarkRun is the whole of a container without the start of ds-exec.
+func BenchmarkRun(b *testing.B) {
+	if staticBusybox() == "" {
+		b.Skip("no static busybox")
+	}
+	x := newBox(b)
+	for b.Loop() {
+		if _, res, err := x.run("/bin/true"); err != nil || res.Status != 0 {
+			b.Fatalf("%+v, %v", res, err)
+		}
+	}
 }

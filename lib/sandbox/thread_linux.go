@@ -115,7 +115,8 @@ func (t *thread) make(c *container) error {
 	return p.finish(t.command.program)
 }
 
-// leaveHost prepares what can only be had on the host, and unshares.
+// leaveHost enters the namespaces. Nothing is mounted before the mounts of the
+// new namespace have been cut off from the host's.
 func (t *thread) leaveHost(c *container) (err error) {
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return fmt.Errorf("unshare: %w", err)
@@ -123,22 +124,6 @@ func (t *thread) leaveHost(c *container) (err error) {
 	unix.Umask(0o022)
 	if t.hostNS, err = unix.Open("/proc/thread-self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
 		return fmt.Errorf("open mount namespace: %w", err)
-	}
-	if err := c.prepareMounts(); err != nil {
-		return err
-	}
-	if err := c.hostFiles(); err != nil {
-		return err
-	}
-	l, err := c.bundle.openLayers(c.spec)
-	if err != nil {
-		return err
-	}
-	if l != nil {
-		defer l.close()
-	}
-	if t.root, err = c.bundle.mountRoot(c.spec, l, c.mounts); err != nil {
-		return err
 	}
 	flags := 0
 	for _, n := range c.spec.Linux.Namespaces {
@@ -148,6 +133,15 @@ func (t *thread) leaveHost(c *container) (err error) {
 	if err := unix.Unshare(flags &^ unix.CLONE_NEWCGROUP); err != nil {
 		return fmt.Errorf("unshare namespaces: %w", err)
 	}
+	if c.place, err = c.bundle.reopen(); err != nil {
+		return err
+	}
+	if c.layers, err = c.openLayers(); err != nil {
+		return err
+	}
+	if err := c.prepareMounts(); err != nil {
+		return err
+	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
@@ -155,11 +149,21 @@ func (t *thread) leaveHost(c *container) (err error) {
 }
 
 // furnish assembles the root and makes it the thread's.
-func (t *thread) furnish(c *container) error {
-	if err := c.bundle.attachRoot(t.root); err != nil {
+func (t *thread) furnish(c *container) (err error) {
+	if c.layers != nil {
+		if err := c.makeScratch(); err != nil {
+			return err
+		}
+		if err := c.hostFiles(); err != nil {
+			return err
+		}
+	}
+	if t.root, err = c.mountRoot(); err != nil {
 		return err
 	}
-	var err error
+	if err := c.attachRoot(t.root); err != nil {
+		return err
+	}
 	if c.places, err = newPlaces(t.root); err != nil {
 		return err
 	}
