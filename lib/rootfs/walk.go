@@ -29,18 +29,6 @@ func (p *place) close() {
 	p.fd = -1
 }
 
-// path is the place seen from the root.
-func (p *place) path() string {
-	s := strings.Join(p.names, "/")
-	if p.base != "." {
-		if s != "" {
-			s += "/"
-		}
-		s += p.base
-	}
-	return "/" + s
-}
-
 // enter opens the directory name of the place without following a link.
 func (p *place) enter(name string) error {
 	fd, err := openat(p.fd, name, openDir|unix.O_NOFOLLOW, 0)
