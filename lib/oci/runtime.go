@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"math"
 	"path"
 	"sort"
 	"strconv"
@@ -123,24 +124,28 @@ func runtimeCwd(image, override string) string {
 }
 
 // NumericUser reads UID or UID:GID. exact is false when something is left to be
-// looked up in the image: a name, or the group of a lone UID.
+// looked up in the image, or refused there: a name, the group of a lone UID, a
+// number that is no ID.
 func NumericUser(user string) (uid, gid uint32, exact bool) {
 	if user == "" {
 		return 0, 0, true
 	}
 	u, g, both := strings.Cut(user, ":")
-	n, err := strconv.ParseUint(u, 10, 32)
-	if err != nil {
-		return 0, 0, false
+	uid, ok := numericID(u)
+	if !ok || !both {
+		return uid, 0, false
 	}
-	if !both {
-		return uint32(n), 0, false
+	gid, ok = numericID(g)
+	return uid, gid, ok
+}
+
+// numericID reads an ID; the highest number means "none" to the kernel.
+func numericID(s string) (uint32, bool) {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil || n == math.MaxUint32 {
+		return 0, false
 	}
-	m, err := strconv.ParseUint(g, 10, 32)
-	if err != nil {
-		return uint32(n), 0, false
-	}
-	return uint32(n), uint32(m), true
+	return uint32(n), true
 }
 
 func imageAnnotations(img Image) map[string]string {

@@ -97,7 +97,9 @@ func (s *Store) Put(r io.Reader, want *oci.Descriptor) (oci.Descriptor, error) {
 		if ok, err := s.refresh(*want); ok || err != nil {
 			return *want, err
 		}
-		r = Verify(io.NopCloser(r), *want)
+		proof := Verify(io.NopCloser(r), *want)
+		defer proof.Close()
+		r = proof
 	}
 	w, err := s.newBlob()
 	if err != nil {

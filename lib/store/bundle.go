@@ -208,3 +208,33 @@ func resolveUser(spec *specs.Spec, dir string) error {
 	}
 	return nil
 }
+
+// JoinLowers writes lower directories, top first, the way overlayfs and a
+// bundle's annotation have them: separated by ":", which is escaped in names.
+func JoinLowers(dirs []string) string {
+	out := make([]string, len(dirs))
+	for i, d := range dirs {
+		out[i] = strings.NewReplacer(`\`, `\\`, `:`, `\:`).Replace(d)
+	}
+	return strings.Join(out, ":")
+}
+
+// SplitLowers is the inverse of JoinLowers.
+func SplitLowers(s string) []string {
+	if s == "" {
+		return nil
+	}
+	dirs := []string{""}
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '\\' && i+1 < len(s):
+			i++
+			dirs[len(dirs)-1] += s[i : i+1]
+		case s[i] == ':':
+			dirs = append(dirs, "")
+		default:
+			dirs[len(dirs)-1] += s[i : i+1]
+		}
+	}
+	return dirs
+}

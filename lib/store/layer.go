@@ -240,13 +240,12 @@ func readLayer(ctx context.Context, blob io.Reader) (digest.Digest, layer.Compre
 	if c == layer.Bzip2 {
 		return "", layer.None, fmt.Errorf("a layer is not compressed with %s", c)
 	}
-	h := sha256.New()
-	fan := newFan(hashSink(h))
-	err = readTar(ctx, io.TeeReader(tar, fan))
-	if err := errors.Join(err, fan.Close()); err != nil {
+	sum := newSummer(-1)
+	defer sum.close()
+	if err := readTar(ctx, io.TeeReader(tar, sum)); err != nil {
 		return "", layer.None, err
 	}
-	return digest.NewDigest(digest.SHA256, h), c, nil
+	return sum.digest(), c, nil
 }
 
 // readTar reads a tar to its end and finds out whether it is one.
@@ -299,7 +298,7 @@ func (s *Store) OpenLayer(l oci.Layer) (io.ReadCloser, error) {
 		blob.Close()
 		return nil, fmt.Errorf("layer %s: %w", l.Digest, err)
 	}
-	return &tarReader{tar: tar, blob: blob, diffID: l.DiffID, hash: sha256.New()}, nil
+	return &tarReader{tar: tar, blob: blob, diffID: l.DiffID, sum: newSummer(-1)}, nil
 }
 
 // tarReader proves a diff ID, as verifier proves a blob: the size of the tar is
@@ -307,7 +306,7 @@ func (s *Store) OpenLayer(l oci.Layer) (io.ReadCloser, error) {
 type tarReader struct {
 	tar, blob io.ReadCloser
 	diffID    digest.Digest
-	hash      hash.Hash
+	sum       *summer
 	err       error
 }
 
@@ -316,9 +315,9 @@ func (t *tarReader) Read(p []byte) (int, error) {
 		return 0, t.err
 	}
 	n, err := t.tar.Read(p)
-	t.hash.Write(p[:n])
+	_, _ = t.sum.Write(p[:n])
 	if errors.Is(err, io.EOF) {
-		if got := digest.NewDigest(digest.SHA256, t.hash); got != t.diffID {
+		if got := t.sum.digest(); got != t.diffID {
 			err = fmt.Errorf("diff ID %s: %w: it is %s", t.diffID, ErrCorrupt, got)
 		}
 	}
@@ -326,7 +325,10 @@ func (t *tarReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (t *tarReader) Close() error { return errors.Join(t.tar.Close(), t.blob.Close()) }
+func (t *tarReader) Close() error {
+	t.sum.close()
+	return errors.Join(t.tar.Close(), t.blob.Close())
+}
 
 // AddLayer stores the layer tar r, plain or compressed, and finds out on the way
 // whether it is a whole tar. Its blob is compressed anew, as o says.

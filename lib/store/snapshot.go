@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -116,18 +115,17 @@ func (s *Store) ApplyLayer(ctx context.Context, l oci.Layer, dir string, o layer
 	}
 	defer tar.Close()
 	// The diff ID proves the content, so the compressed bytes are not hashed too.
-	h := sha256.New()
-	fan := newFan(hashSink(h))
-	all := io.TeeReader(tar, fan)
-	err = layer.Apply(ctx, all, dir, o)
-	if err == nil {
-		// Apply stops at the end mark or after it; the diff ID is of everything.
-		_, err = io.Copy(io.Discard, all)
-	}
-	if err := errors.Join(err, fan.Close()); err != nil {
+	sum := newSummer(-1)
+	defer sum.close()
+	all := io.TeeReader(tar, sum)
+	if err := layer.Apply(ctx, all, dir, o); err != nil {
 		return err
 	}
-	if got := digest.NewDigest(digest.SHA256, h); got != l.DiffID {
+	// Apply stops at the end mark or after it; the diff ID is of everything.
+	if err := drain(ctx, all); err != nil {
+		return err
+	}
+	if got := sum.digest(); got != l.DiffID {
 		return fmt.Errorf("diff ID %s: %w: it is %s", l.DiffID, ErrCorrupt, got)
 	}
 	return nil

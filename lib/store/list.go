@@ -1,0 +1,121 @@
+package store
+
+import (
+	"os"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"docksmith/lib/oci"
+)
+
+// Entry is a line of List.
+type Entry struct {
+	Name       string         // NAME:TAG, "" for an image without a name
+	Descriptor oci.Descriptor // of the manifest, or of an index
+	Created    time.Time      // when it was made or came in
+	Size       int64          // bytes of the blobs it refers to
+	Blobs      int            // how many those are
+	Err        error          // what kept it from being read, nil if nothing
+}
+
+// List yields the store's images, sorted by name.
+func (s *Store) List() ([]Entry, error) {
+	idx, err := s.readIndex()
+	if err != nil {
+		return nil, err
+	}
+	sizes := map[digest.Digest]Entry{}
+	list := make([]Entry, 0, len(idx.Manifests))
+	for _, d := range idx.Manifests {
+		e, ok := sizes[d.Digest]
+		if !ok {
+			e = s.measure(d)
+			sizes[d.Digest] = e
+		}
+		e.Name, e.Descriptor = entryName(d), d
+		list = append(list, e)
+	}
+	sort.SliceStable(list, func(i, j int) bool { return nameKey(list[i].Name) < nameKey(list[j].Name) })
+	return list, nil
+}
+
+// nameKey sorts "a:v1" before "a-b:v1".
+func nameKey(name string) string { return strings.ReplaceAll(name, ":", "\x00") }
+
+func (s *Store) measure(d oci.Descriptor) Entry {
+	blobs := map[digest.Digest]oci.Descriptor{}
+	e := Entry{Err: s.closure(d, blobs)}
+	for _, b := range blobs {
+		e.Size += b.Size
+	}
+	e.Blobs = len(blobs)
+	e.Created = s.created(d)
+	return e
+}
+
+// created is when an image was made or came in, as far as that is known: by our
+// entry or, for one that another tool wrote, by its config or its file.
+func (s *Store) created(d oci.Descriptor) time.Time {
+	if t, ok := entryCreated(d); ok {
+		return t
+	}
+	if t := s.madeAt(d); !t.IsZero() {
+		return t
+	}
+	if st, err := os.Lstat(s.BlobPath(d.Digest)); err == nil {
+		return st.ModTime()
+	}
+	return time.Time{}
+}
+
+// nearest picks names like the one asked for: the same name with another tag
+// first, then those a typing slip away.
+func nearest(ref string, idx *index) []string {
+	r, err := oci.ParseRef(ref)
+	if err != nil {
+		return nil
+	}
+	type scored struct {
+		name  string
+		score int
+	}
+	var found []scored
+	for _, d := range idx.Manifests {
+		n, err := oci.ParseRef(entryName(d))
+		if err != nil {
+			continue
+		}
+		score := editDistance(r.Name, n.Name)
+		if score <= 1+len(r.Name)/4 || strings.HasSuffix(n.Name, "/"+r.Name) {
+			found = append(found, scored{n.String(), score})
+		}
+	}
+	sort.SliceStable(found, func(i, j int) bool { return found[i].score < found[j].score })
+	var names []string
+	for _, f := range found[:min(3, len(found))] {
+		names = append(names, f.name)
+	}
+	return names
+}
+
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j]+1, row[j+1]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}
