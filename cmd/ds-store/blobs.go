@@ -25,7 +25,7 @@ func putCommand() *cli.Command {
 			f.StringVar(&mediaType, "media-type", "application/octet-stream", "media type `TYPE` for --json")
 			f.BoolVar(&asJSON, "json", false, "print the descriptor")
 		},
-		Run: func(_ context.Context, stdio *cli.IO, args []string) error {
+		Run: func(ctx context.Context, stdio *cli.IO, args []string) error {
 			var expected *oci.Descriptor
 			if (want != "") != (size >= 0) {
 				return cli.Usagef("--digest and --size go together")
@@ -33,7 +33,7 @@ func putCommand() *cli.Command {
 			if want != "" {
 				expected = &oci.Descriptor{MediaType: mediaType, Digest: digest.Digest(want), Size: size}
 			}
-			_, in, err := stdio.Input(args)
+			_, in, err := openInput(ctx, stdio, args)
 			if err != nil {
 				return err
 			}
@@ -85,7 +85,7 @@ func getCommand() *cli.Command {
 					out = "-" // a document does no harm to a terminal
 				}
 				return writeOutput(stdio, out, func(w io.Writer) error {
-					_, err := io.Copy(w, in)
+					_, err := in.WriteTo(untilDone{ctx, w})
 					return err
 				})
 			})
@@ -128,7 +128,7 @@ the plain tar, names the layer for "ds-store commit --layer".
 			if err != nil {
 				return err
 			}
-			name, in, err := stdio.Input(args)
+			name, in, err := openInput(ctx, stdio, args)
 			if err != nil {
 				return err
 			}

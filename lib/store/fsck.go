@@ -157,7 +157,7 @@ func (c *checker) layout() error {
 		return err
 	}
 	// What waits for removal by somebody with the privilege is not a fault.
-	return c.strays(dirSnapshots, "snapshot", func(n string) bool { return isHex(n) || strings.HasPrefix(n, "drop-") })
+	return c.strays(dirSnapshots, "snapshot", func(n string) bool { return isHex(n) || strings.HasPrefix(n, asidePrefix) })
 }
 
 func isHex(name string) bool { return oci.ValidDigest(digest.Digest("sha256:"+name)) == nil }

@@ -105,7 +105,7 @@ func (s *Store) collect(ctx context.Context, o GCOptions, bin *trash, res *GCRes
 		return nil, err
 	}
 	if !o.DryRun {
-		if err := errors.Join(s.sweepLinks(), s.sweepNotes()); err != nil {
+		if err := errors.Join(s.sweepLinks(), s.sweepNotes(), s.sweepAside(bin)); err != nil {
 			return nil, err
 		}
 	}
@@ -294,6 +294,15 @@ func (s *Store) sweepSnapshots(keep roots, young time.Time, dryRun bool, bin *tr
 		}
 		return bin.take(s.snapshotPath(chain))
 	})
+}
+
+// sweepAside removes what somebody without the privilege put aside.
+func (s *Store) sweepAside(bin *trash) error {
+	aside, err := filepath.Glob(s.path(dirSnapshots, asidePrefix+"*"))
+	for _, path := range aside {
+		err = errors.Join(err, bin.take(path))
+	}
+	return err
 }
 
 // sweepLinks forgets which blob held a layer when that is gone.

@@ -163,6 +163,9 @@ type trash struct {
 	n    int
 }
 
+// asidePrefix begins the name of what could not be moved to tmp/.
+const asidePrefix = "aside-"
+
 // newTrash must be made before gc.lock is taken exclusively.
 func (s *Store) newTrash() (*trash, error) {
 	temp, err := s.TempDir("drop")
@@ -182,14 +185,20 @@ func (t *trash) take(path string) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case errors.Is(err, fs.ErrPermission):
-		aside := filepath.Base(t.temp.Path) + "-" + strconv.Itoa(t.n)
+		aside := asidePrefix + filepath.Base(t.temp.Path) + "-" + strconv.Itoa(t.n)
 		return os.Rename(path, filepath.Join(filepath.Dir(path), aside))
 	}
 	return err
 }
 
-// empty removes what was taken.
-func (t *trash) empty() error { return t.temp.Close() }
+// empty removes what was taken. What belongs to mapped users that are not ours
+// here waits in tmp/ for a collection by somebody whose they are.
+func (t *trash) empty() error {
+	if err := t.temp.Close(); !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return nil
+}
 
 // removeAll is os.RemoveAll that gives itself the permission to: image trees and
 // overlay's work directories have directories without any mode bits.
