@@ -3,8 +3,6 @@
 package sandbox
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -66,19 +64,4 @@ func (b *Bundle) readConfig() (*specs.Spec, error) {
 		return nil, fmt.Errorf("config.json: %w", err)
 	}
 	return decodeConfig(raw)
-}
-
-func decodeConfig(raw []byte) (*specs.Spec, error) {
-	if len(raw) > maxConfig {
-		return nil, fmt.Errorf("config.json: larger than %d bytes", maxConfig)
-	}
-	var spec specs.Spec
-	d := json.NewDecoder(bytes.NewReader(raw))
-	if err := d.Decode(&spec); err != nil {
-		return nil, fmt.Errorf("config.json: %w", err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, errors.New("config.json: data after the document")
-	}
-	return &spec, checkSpec(&spec)
 }

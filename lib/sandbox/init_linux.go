@@ -126,9 +126,8 @@ func startInit() (*child, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return start(0, func(p *program) {
+	return start(unix.CLONE_VM, func(p *program) {
 		exe := p.open(int(f.Fd()))
-		p.prctl("hide memory", unix.PR_SET_DUMPABLE, 0)
 		p.prctl("follow the parent's death", unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL))
 		p.resetSignals()
 		ignore := pointer(p, []sigaction{{handler: 1}})

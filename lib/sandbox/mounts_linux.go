@@ -40,6 +40,7 @@ type container struct {
 	bundle *Bundle
 	spec   *specs.Spec
 	opts   Options
+	filter func() ([]unix.SockFilter, error) // waits for the compiler
 	mounts []*mount
 	cgroup *cgroup // nil without limits
 

@@ -86,11 +86,6 @@ func (c *container) readProcess() (*process, error) {
 	if sp.User.Umask != nil {
 		p.umask = *sp.User.Umask
 	}
-	if !c.opts.NoSeccomp {
-		if p.filter, err = seccompFilter(c.spec); err != nil {
-			return nil, err
-		}
-	}
 	p.ownTTY = !isTerminal(p.stdin())
 	return p, nil
 }
@@ -107,15 +102,19 @@ func isTerminal(fd int) bool {
 	return err == nil
 }
 
-// settle finds the user, the home directory and the command. It runs in the
-// container's root.
-func (c *container) settle(p *process) error {
+// settle finds the filter, the user, the home directory and the command. It runs
+// in the container's root.
+func (c *container) settle(p *process) (err error) {
+	if !c.opts.NoSeccomp {
+		if p.filter, err = c.filter(); err != nil {
+			return err
+		}
+	}
 	hasHome := false
 	for _, e := range p.env {
 		hasHome = hasHome || strings.HasPrefix(e, "HOME=")
 	}
 	var home string
-	var err error
 	if p.id, home, err = c.identify(c.places.root, !hasHome); err != nil {
 		return err
 	}
@@ -196,7 +195,7 @@ func (p *process) start(wantProc bool) (c *child, ready *os.File, proc int, err 
 		return nil, nil, -1, err
 	}
 	defer unix.Close(ours)
-	c, err = start(0, func(prog *program) { p.begin(prog, stdio, int(r.Fd()), theirs, wantProc) })
+	c, err = start(unix.CLONE_VM, func(prog *program) { p.begin(prog, stdio, int(r.Fd()), theirs, wantProc) })
 	unix.Close(theirs)
 	if err != nil {
 		w.Close()
@@ -222,7 +221,6 @@ const (
 // From here on nothing of ours is open in it but pipes, so that no path of the
 // container, /proc/self/fd among them, can lead outside (CVE-2024-21626).
 func (p *process) begin(prog *program, stdio [3]int, ready, socket int, wantProc bool) {
-	prog.prctl("hide memory", unix.PR_SET_DUMPABLE, 0)
 	prog.prctl("follow the parent's death", unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL))
 	prog.resetSignals()
 	for i, fd := range stdio {

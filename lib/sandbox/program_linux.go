@@ -174,8 +174,8 @@ func (e *stepError) Error() string { return e.step + ": " + e.err.Error() }
 func (e *stepError) Unwrap() error { return e.err }
 
 // start forks a child that runs the program that build lays out. flags are those
-// of clone(2). The calling goroutine must be locked to its thread, which is the
-// child's parent.
+// of clone(2); CLONE_VM is a wish. The calling goroutine must be locked to its
+// thread, which is the child's parent.
 func start(flags uintptr, build func(p *program)) (*child, error) {
 	r, w, err := highPipe()
 	if err != nil {
@@ -237,10 +237,21 @@ func (p *program) fork(flags, report uintptr) (pid uintptr, errno syscall.Errno)
 	syscall.ForkLock.Lock()
 	defer syscall.ForkLock.Unlock()
 	setMask(&all, &p.mask[0])
-	pid, errno = forkAndWalk(flags|uintptr(unix.SIGCHLD), p.first, report)
+	if flags |= uintptr(unix.SIGCHLD); canShare && flags&unix.CLONE_VM != 0 {
+		stack := p.arena.alloc(childStack)
+		top := uintptr(unsafe.Pointer(&stack[0])) + childStack
+		if pid = cloneSharing(flags, top, p.first, report); int(pid) < 0 {
+			errno = syscall.Errno(-int(pid))
+		}
+	} else {
+		pid, errno = forkAndWalk(flags&^unix.CLONE_VM, p.first, report)
+	}
 	setMask(&p.mask[0], nil)
 	return pid, errno
 }
+
+// childStack is more than walk and its system calls take.
+const childStack = 16 << 10
 
 // unmask gives the process the signal mask of the caller.
 func (p *program) unmask() {
@@ -252,16 +263,24 @@ func setMask(set, old *uint64) {
 		uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
 }
 
-// forkAndWalk forks; the child never returns. It may not grow the stack, call
-// what does, or allocate: hence nosplit, raw system calls and pointers.
+// forkAndWalk forks; the child never returns.
 //
 //go:norace
 //go:nosplit
 func forkAndWalk(flags uintptr, p *part, report uintptr) (pid uintptr, errno syscall.Errno) {
 	pid, _, errno = syscall.RawSyscall6(unix.SYS_CLONE, flags, 0, 0, 0, 0, 0)
-	if errno != 0 || pid != 0 {
-		return pid, errno
+	if errno == 0 && pid == 0 {
+		walk(p, report)
 	}
+	return pid, errno
+}
+
+// walk is all that a child executes of ours. It may not grow the stack, call
+// what does, or allocate: hence nosplit, raw system calls and pointers.
+//
+//go:norace
+//go:nosplit
+func walk(p *part, report uintptr) {
 	var f failure
 walk:
 	for ; p != nil; p = p.next {

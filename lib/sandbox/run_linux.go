@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,11 +39,19 @@ func Run(ctx context.Context, b *Bundle, o Options) (Result, error) {
 		}
 	}
 	_, _ = ownIDs(), InUserNamespace() // while /proc is the host's
+	// Until they execute, the container's processes have our memory.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return failed, fmt.Errorf("hide memory: %w", err)
+	}
 	limits, err := o.Limits.with(spec.Linux.Resources)
 	if err != nil {
 		return failed, err
 	}
 	c := &container{bundle: b, spec: spec, opts: o, place: bundleDir{-1}, scratch: detached{-1}, procFS: -1}
+	c.filter = sync.OnceValues(func() ([]unix.SockFilter, error) { return seccompFilter(spec) })
+	if !o.NoSeccomp {
+		go func() { _, _ = c.filter() }() // while the namespaces are made
+	}
 	if c.cgroup, err = newCgroup(limits, randomName()); err != nil {
 		return failed, err
 	}

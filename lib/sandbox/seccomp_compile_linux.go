@@ -127,7 +127,7 @@ func archBody(a *seccompArch, profile *specs.LinuxSeccomp, first []specs.LinuxSy
 		segments = appendNumber(segments, nr, code, otherwise)
 		rules = rules[n:]
 	}
-	return search(segments), nil
+	return search(make([]unix.SockFilter, 0, 4*len(segments)), segments), nil
 }
 
 // byNumber sorts and keeps the order of rules for the same number.
@@ -147,8 +147,11 @@ func byNumber(rules []rule) []rule {
 // appendRules files a profile's entry under the numbers of its calls.
 func (a *seccompArch) appendRules(rules []rule, call specs.LinuxSyscall, r rule) []rule {
 	alternatives := splitArgs(call.Args)
+	next := 0
 	for _, name := range call.Names {
-		nr, known := a.number(name)
+		var nr uint32
+		var known bool
+		nr, next, known = a.numberFrom(name, next)
 		for _, r.args = range alternatives {
 			if known {
 				r.nr = nr
@@ -229,7 +232,12 @@ func callBody(rules []rule, otherwise []unix.SockFilter, narrow bool) ([]unix.So
 	return append(out, last...), nil
 }
 
+var allow = []unix.SockFilter{{Code: bpfReturn, K: retAllow}}
+
 func returns(action uint32) []unix.SockFilter {
+	if action == retAllow {
+		return allow // what nearly all do
+	}
 	return []unix.SockFilter{{Code: bpfReturn, K: action}}
 }
 
@@ -251,11 +259,18 @@ func appendNumber(s []segment, nr uint32, code, otherwise []unix.SockFilter) []s
 	return append(s, segment{nr + 1, otherwise})
 }
 
-// search is a binary search for the segment of the loaded number.
-func search(s []segment) []unix.SockFilter {
+// search appends a binary search for the segment of the loaded number.
+func search(out []unix.SockFilter, s []segment) []unix.SockFilter {
 	if len(s) == 1 {
-		return s[0].code
+		return append(out, s[0].code...)
 	}
-	mid := len(s) / 2
-	return append(branch(bpfJumpNotLess, s[mid].from, search(s[:mid])), search(s[mid:])...)
+	mid, at := len(s)/2, len(out)
+	out = search(append(out, unix.SockFilter{Code: bpfJumpNotLess, K: s[mid].from}), s[:mid])
+	if n := len(out) - at - 1; n < 256 {
+		out[at].Jt = uint8(n)
+	} else {
+		out[at].Jf = 1
+		out = slices.Insert(out, at+1, unix.SockFilter{Code: bpfJump, K: uint32(n)})
+	}
+	return search(out, s[mid:])
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 
 	moby "github.com/moby/profiles/seccomp"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -128,26 +129,32 @@ type multiplexer struct {
 // number finds a call. Names that an architecture has not are of no importance:
 // profiles list those of all.
 func (a *seccompArch) number(name string) (uint32, bool) {
+	nr, _, ok := a.numberFrom(name, 0)
+	return nr, ok
+}
+
+// numberFrom tries some places from one on before it searches: profiles are
+// mostly in the order of the alphabet, as the table is. It also gives the place
+// to try for the next name.
+func (a *seccompArch) numberFrom(name string, from int) (nr uint32, next int, ok bool) {
 	for _, s := range a.renumbered {
 		if s.name == name {
-			return s.nr | a.bit, true
+			return s.nr | a.bit, from, true
 		}
 	}
 	if slices.Contains(a.absent, name) {
-		return 0, false
+		return 0, from, false
 	}
-	lo, hi := 0, len(a.table)
-	for lo < hi {
-		if mid := (lo + hi) / 2; a.table[mid].name < name {
-			lo = mid + 1
-		} else {
-			hi = mid
+	for i := from; i < len(a.table) && i < from+8; i++ {
+		if a.table[i].name == name {
+			return a.table[i].nr | a.bit, i + 1, true
 		}
 	}
-	if lo < len(a.table) && a.table[lo].name == name {
-		return a.table[lo].nr | a.bit, true
+	i, ok := slices.BinarySearchFunc(a.table, name, func(s sysno, name string) int { return strings.Compare(s.name, name) })
+	if !ok {
+		return 0, i, false
 	}
-	return 0, false
+	return a.table[i].nr | a.bit, i + 1, true
 }
 
 // architectures picks those that the profile names, the native one always.

@@ -12,31 +12,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// checkSpec refuses what this package cannot do, before anything is made. What
-// it does not name here and does not know is unknown to the specification, too.
+// checkSpec refuses what cannot be done, before anything is made.
 func checkSpec(s *specs.Spec) error {
 	switch {
 	case !strings.HasPrefix(s.Version, "1."):
-		return fmt.Errorf("config.json: ociVersion %q is not 1.x", s.Version)
+		return fmt.Errorf("ociVersion %q is not 1.x", s.Version)
 	case s.Process == nil:
-		return errors.New("config.json: no process")
+		return errors.New("no process")
 	case s.Root == nil || s.Root.Path == "":
-		return errors.New("config.json: no root")
+		return errors.New("no root")
 	case s.Linux == nil:
-		return errors.New("config.json: no linux section")
+		return errors.New("no linux section")
 	case hasHooks(s.Hooks):
-		return errors.New("config.json: hooks are not run: remove them")
+		return errors.New("hooks are not run: remove them")
 	case s.Process.ApparmorProfile != "" || s.Process.SelinuxLabel != "" || s.Linux.MountLabel != "":
-		return errors.New("config.json: security labels are not applied: remove them")
-	case s.Linux.IntelRdt != nil:
-		return errors.New("config.json: linux.intelRdt is not applied: remove it")
+		return errors.New("security labels are not applied: remove them")
+	case strings.TrimPrefix(s.Linux.RootfsPropagation, "r") != "private" && s.Linux.RootfsPropagation != "":
+		return fmt.Errorf("rootfsPropagation %q: only private is possible", s.Linux.RootfsPropagation)
 	}
 	for _, n := range s.Linux.Namespaces {
 		if n.Path != "" {
-			return fmt.Errorf("config.json: namespace %s: joining one by path is not possible yet", n.Type)
+			return fmt.Errorf("namespace %s: joining one by path is not possible yet", n.Type)
 		}
 		if namespaceFlags[n.Type] == 0 {
-			return fmt.Errorf("config.json: namespace %q is not known", n.Type)
+			return fmt.Errorf("namespace %q is not known", n.Type)
 		}
 	}
 	return checkStrings(s)
@@ -59,7 +58,7 @@ func checkStrings(s *specs.Spec) error {
 	}
 	for _, v := range all {
 		if strings.IndexByte(v, 0) >= 0 {
-			return fmt.Errorf("config.json: NUL byte in %q", v)
+			return fmt.Errorf("NUL byte in %q", v)
 		}
 	}
 	return nil
@@ -68,7 +67,7 @@ func checkStrings(s *specs.Spec) error {
 var namespaceFlags = map[specs.LinuxNamespaceType]int{
 	specs.PIDNamespace: unix.CLONE_NEWPID, specs.MountNamespace: unix.CLONE_NEWNS, specs.IPCNamespace: unix.CLONE_NEWIPC,
 	specs.UTSNamespace: unix.CLONE_NEWUTS, specs.NetworkNamespace: unix.CLONE_NEWNET, specs.CgroupNamespace: unix.CLONE_NEWCGROUP,
-	specs.UserNamespace: unix.CLONE_NEWUSER, specs.TimeNamespace: unix.CLONE_NEWTIME,
+	specs.UserNamespace: unix.CLONE_NEWUSER,
 }
 
 // apply gives the specification with the options worked in. The original stays
@@ -95,6 +94,9 @@ func (o Options) apply(orig *specs.Spec) (*specs.Spec, error) {
 	}
 	if p.Cwd == "" {
 		p.Cwd = "/"
+	}
+	if hasNamespace(&s, specs.UserNamespace) && !InUserNamespace() {
+		return nil, errors.New("the bundle's user namespace is not made for root: run as an ordinary user")
 	}
 	l.Namespaces = o.namespaces(l.Namespaces)
 	switch {

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && !amd64
+
+package sandbox
+
+const canShare = false
+
+func cloneSharing(flags, stack uintptr, p *part, report uintptr) (pid uintptr) {
+	panic("sandbox: cloneSharing without canShare")
+}
