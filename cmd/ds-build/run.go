@@ -89,9 +89,6 @@ func (o *options) settings() (settings, error) {
 			return v, cli.Usagef("--platform: %v", err)
 		}
 	}
-	if o.noOverlay {
-		return v, errors.New("--no-overlay is not supported yet")
-	}
 	if o.network != build.NetworkNone && o.network != build.NetworkHost {
 		return v, cli.Usagef("--network=%s: want none or host", o.network)
 	}
@@ -168,7 +165,7 @@ func (b *builder) build(ctx context.Context) (err error) {
 		Store:  &images{b.store, b.settings.compression},
 		Runner: run, Cache: known, Account: account,
 		Context: b.in.context, Index: b.in.index, View: sandbox.OverlayView,
-		Args: b.settings.args, Target: b.o.target, NoCache: b.o.noCache, Network: b.o.network,
+		Args: b.settings.args, Target: b.o.target, NoCache: b.o.noCache, NoOverlay: b.o.noOverlay, Network: b.o.network,
 		Platform: b.settings.platform, Epoch: b.settings.epoch, Labels: b.settings.labels,
 		Output: b.show.output(), Events: b.show.event,
 	})

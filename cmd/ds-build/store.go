@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,6 +51,15 @@ func (i *images) NewLayer(ctx context.Context) (build.LayerWriter, error) {
 
 func (i *images) Recompress(ctx context.Context, l oci.Layer) (oci.Layer, error) {
 	return i.Convert(ctx, l, i.options())
+}
+
+func (i *images) Unpack(ctx context.Context, layers []oci.Layer, dir string) error {
+	for _, l := range layers {
+		if err := i.ApplyLayer(ctx, l, dir, layer.ApplyOptions{}); err != nil {
+			return fmt.Errorf("layer %s: %w", l.Digest, err)
+		}
+	}
+	return nil
 }
 
 func (i *images) TempDir(prefix string) (build.Temp, error) {

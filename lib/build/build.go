@@ -54,6 +54,8 @@ type Options struct {
 	// Network is what RUN steps may reach: NetworkNone, the default, or
 	// NetworkHost, which also is the leave for RUN --network=host.
 	Network string
+	// NoOverlay compares copied trees instead of using overlays.
+	NoOverlay bool
 	// Platform is what to build for; default the host's.
 	Platform oci.Platform
 	// Epoch is the time that files and image carry; default 1970.
@@ -85,11 +87,12 @@ type Result struct {
 // Build executes p and stores the image. Faults of the plan or of a step are a
 // *StepError, which knows the line. Steps that end before an error or a
 // cancellation stay in the cache.
-func Build(ctx context.Context, p *plan.Plan, o Options) (*Result, error) {
+func Build(ctx context.Context, p *plan.Plan, o Options) (_ *Result, err error) {
 	b, err := newBuilder(p, o)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, b.dropCopies()) }()
 	for _, i := range b.order {
 		if err := b.buildStage(ctx, i); err != nil {
 			return nil, err
@@ -127,6 +130,7 @@ type builder struct {
 	stages  map[int]*stage
 	images  map[string]*stage // images named in --from, by name and platform
 	used    map[string]bool   // build arguments that something declared
+	copies  Temp              // of the roots of stages, without an overlay
 	result  Result
 }
 

@@ -60,6 +60,8 @@ type LayerWriter interface {
 type Snapshots interface {
 	// Snapshots unpacks what lacks and gives the directories, top first.
 	Snapshots(ctx context.Context, layers []oci.Layer) ([]string, error)
+	// Unpack applies layers, bottom first, to the merged tree in dir.
+	Unpack(ctx context.Context, layers []oci.Layer, dir string) error
 	// AddSnapshot takes over dir as the unpacked top layer of chain.
 	AddSnapshot(chain digest.Digest, dir string) error
 	// TempDir makes a directory of this build on the snapshots' file system.

@@ -253,12 +253,9 @@ func hashItems(ctx context.Context, t *tree, items []item) error {
 	var infos []buildctx.Info
 	var at []int
 	for i := range items {
-		if items[i].info.Type == buildctx.File && !items[i].done {
+		if items[i].info.Type == buildctx.File && items[i].link == 0 && !items[i].done {
 			infos, at = append(infos, items[i].info), append(at, i)
 		}
-	}
-	if len(infos) == 0 {
-		return nil
 	}
 	sums, err := t.files.HashAll(ctx, infos)
 	if err != nil {
@@ -289,7 +286,7 @@ func keyFiles(t *tree, items []item) []cache.File {
 		switch it.info.Type {
 		case buildctx.File:
 			f.Hash = it.sum
-			if it.link > 0 {
+			if it.link > 0 { // the same file again
 				f.Link = "=" + items[it.link-1].info.Path
 			}
 		case buildctx.Symlink:

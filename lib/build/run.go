@@ -121,7 +121,7 @@ func sorted(list []string) []string {
 	return list
 }
 
-// make runs the command in an overlay and writes what it changed.
+// make runs the command and writes what it changed.
 func (r *runJob) make(ctx context.Context, m *maker) error {
 	if r.b.o.Runner == nil {
 		return errors.New("nothing here can run commands")
@@ -132,6 +132,9 @@ func (r *runJob) make(ctx context.Context, m *maker) error {
 	if len(r.s.layers) == 0 {
 		return errors.New("the image is empty: there is nothing to run")
 	}
+	if r.b.o.NoOverlay {
+		return r.makeCopied(ctx, m)
+	}
 	upper, err := m.newTree(ctx, "upper")
 	if err != nil {
 		return err
@@ -139,20 +142,15 @@ func (r *runJob) make(ctx context.Context, m *maker) error {
 	if err := os.Mkdir(filepath.Join(m.temp.Path(), "work"), 0o755); err != nil {
 		return err
 	}
-	spec, err := r.spec(ctx, m)
+	spec, err := r.spec(m)
 	if err != nil {
 		return err
 	}
-	r.b.emit(Event{Type: EventRun, Step: r.b.step, Total: r.b.total, Stage: r.s.name, Line: r.st.Line, Text: stepText(r.st)})
-	status, err := r.b.o.Runner.Run(ctx, m.temp.Path(), spec, r.b.o.Output)
-	if cerr := ctx.Err(); cerr != nil {
-		return cerr
-	}
-	if err != nil {
+	if err := r.overlay(ctx, spec); err != nil {
 		return err
 	}
-	if status != 0 {
-		return r.failed(m, status)
+	if err := r.run(ctx, m, spec); err != nil {
+		return err
 	}
 	lowers, err := r.b.lowers(ctx, r.s)
 	if err != nil {
@@ -164,12 +162,23 @@ func (r *runJob) make(ctx context.Context, m *maker) error {
 	})
 }
 
-// spec is the container that the command runs in.
-func (r *runJob) spec(ctx context.Context, m *maker) (*specs.Spec, error) {
-	lowers, err := r.b.lowers(ctx, r.s)
-	if err != nil {
-		return nil, err
+// run starts the command and waits for its end.
+func (r *runJob) run(ctx context.Context, m *maker, spec *specs.Spec) error {
+	r.b.emit(Event{Type: EventRun, Step: r.b.step, Total: r.b.total, Stage: r.s.name, Line: r.st.Line, Text: stepText(r.st)})
+	status, err := r.b.o.Runner.Run(ctx, m.temp.Path(), spec, r.b.o.Output)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return err
+	case status != 0:
+		return r.failed(m, status)
 	}
+	return nil
+}
+
+// spec is the container that the command runs in, all but its layers.
+func (r *runJob) spec(m *maker) (*specs.Spec, error) {
 	env := append([]string{fmt.Sprintf("SOURCE_DATE_EPOCH=%d", r.b.o.Epoch.Unix())}, r.b.proxyEnv(r.s.scope())...)
 	spec := oci.RuntimeSpec(r.s.img, oci.RuntimeOptions{
 		Args: r.args, Entrypoint: []string{}, Env: append(env, r.env...),
@@ -181,9 +190,6 @@ func (r *runJob) spec(ctx context.Context, m *maker) (*specs.Spec, error) {
 			delete(spec.Annotations, name)
 		}
 	}
-	spec.Annotations[oci.AnnotationOverlayLower] = joinLowers(lowers)
-	spec.Annotations[oci.AnnotationOverlayUpper] = "upper"
-	spec.Annotations[oci.AnnotationOverlayWork] = "work"
 	if r.script != nil {
 		mount, err := r.mountScript(m)
 		if err != nil {
@@ -192,6 +198,23 @@ func (r *runJob) spec(ctx context.Context, m *maker) (*specs.Spec, error) {
 		spec.Mounts = append(spec.Mounts, mount)
 	}
 	return spec, nil
+}
+
+// overlay adds the annotations of an overlay of the stage's layers to spec.
+func (r *runJob) overlay(ctx context.Context, spec *specs.Spec) error {
+	lowers, err := r.b.lowers(ctx, r.s)
+	if err != nil {
+		return err
+	}
+	escape := strings.NewReplacer(`\`, `\\`, `:`, `\:`)
+	dirs := make([]string, len(lowers))
+	for i, d := range lowers {
+		dirs[i] = escape.Replace(d)
+	}
+	spec.Annotations[oci.AnnotationOverlayLower] = strings.Join(dirs, ":")
+	spec.Annotations[oci.AnnotationOverlayUpper] = "upper"
+	spec.Annotations[oci.AnnotationOverlayWork] = "work"
+	return nil
 }
 
 func (r *runJob) mountScript(m *maker) (specs.Mount, error) {
@@ -208,16 +231,6 @@ func (r *runJob) mountScript(m *maker) (specs.Mount, error) {
 		return specs.Mount{}, err
 	}
 	return specs.Mount{Destination: scripts, Type: "bind", Source: "pipes", Options: []string{"rbind", "ro"}}, nil
-}
-
-// joinLowers writes the value of the annotation, escaped as overlayfs wants it.
-func joinLowers(dirs []string) string {
-	escape := strings.NewReplacer(`\`, `\\`, `:`, `\:`)
-	out := make([]string, len(dirs))
-	for i, d := range dirs {
-		out[i] = escape.Replace(d)
-	}
-	return strings.Join(out, ":")
 }
 
 // failed keeps the container as it was left, for somebody to look into.

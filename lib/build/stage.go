@@ -31,6 +31,7 @@ type stage struct {
 	count   int      // steps begun, triggers included
 	missed  bool     // a step missed the cache: so do all below it
 	lowers  []string // directories of layers, top first; nil: not asked for yet
+	copied  *copied  // the root in one directory, without an overlay
 }
 
 // emptyStage is what FROM scratch begins with.
@@ -53,7 +54,7 @@ func (s *stage) derive() *stage {
 	d.layers = slices.Clone(s.layers)
 	d.args = slices.Clone(s.args)
 	d.onbuild = slices.Clone(s.onbuild)
-	d.cmdSet, d.count = false, 0
+	d.cmdSet, d.count, d.copied = false, 0, nil
 	return &d
 }
 

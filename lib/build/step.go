@@ -184,17 +184,15 @@ type maker struct {
 	s     *stage
 	temp  Temp
 	tar   LayerWriter
-	dir   string // becomes the snapshot
+	dir   string // becomes the snapshot; "": none
 	empty bool   // no layer after all
 	view  *rootfs.Root
-	// recorded says that the result may be reused.
-	recorded bool
 }
 
 // execute makes the layer of a step, its snapshot and its record.
 func (b *builder) execute(ctx context.Context, s *stage, w *work) (made *oci.Layer, err error) {
 	began := time.Now()
-	m := &maker{b: b, s: s, recorded: true}
+	m := &maker{b: b, s: s}
 	if m.temp, err = b.o.Store.TempDir("build"); err != nil {
 		return nil, err
 	}
@@ -222,11 +220,9 @@ func (b *builder) execute(ctx context.Context, s *stage, w *work) (made *oci.Lay
 	if err := w.addFiles(ctx); err != nil {
 		return nil, err
 	}
-	if m.recorded {
-		b.remember(w.pre, w, rec)
-		if w.quick != nil {
-			b.remember(w.quick, w, rec)
-		}
+	b.remember(w.pre, w, rec)
+	if w.quick != nil {
+		b.remember(w.quick, w, rec)
 	}
 	return made, nil
 }
@@ -238,6 +234,9 @@ func (m *maker) commit() (*oci.Layer, error) {
 		return nil, err
 	}
 	m.closeView()
+	if m.dir == "" {
+		return &l, nil
+	}
 	if err := m.b.o.Store.AddSnapshot(oci.NextChainID(m.s.chain, l.DiffID), m.dir); err != nil {
 		return nil, fmt.Errorf("keep snapshot: %w", err)
 	}
@@ -308,12 +307,13 @@ func rootEntry(dir string) (layer.Entry, error) {
 
 // pack writes a draft as the layer.
 func (m *maker) pack(ctx context.Context, d *draft) error {
-	dir, err := m.newTree(ctx, "tree")
-	if err != nil {
-		return err
+	if !m.b.o.NoOverlay {
+		var err error
+		if m.dir, err = m.newTree(ctx, "tree"); err != nil {
+			return err
+		}
 	}
-	m.dir = dir
-	return layer.Pack(ctx, m.tar, dir, d.sources(), layer.PackOptions{Epoch: m.b.o.Epoch, Warn: m.warn})
+	return layer.Pack(ctx, m.tar, m.dir, d.sources(), layer.PackOptions{Epoch: m.b.o.Epoch, Warn: m.warn})
 }
 
 func (m *maker) warn(text string) { m.b.warn(0, strings.TrimSpace(text)) }
@@ -333,6 +333,13 @@ func (b *builder) lowers(ctx context.Context, s *stage) ([]string, error) {
 
 // viewOf opens the merged root of a stage, read-only.
 func (b *builder) viewOf(ctx context.Context, s *stage) (*os.File, error) {
+	if b.o.NoOverlay {
+		dir, err := b.copyOf(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		return os.Open(dir)
+	}
 	lowers, err := b.lowers(ctx, s)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,175 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"syscall"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"docksmith/lib/layer"
+	"docksmith/lib/rootfs"
+)
+
+// Without an overlay file system, a stage's root is a copy: all its layers
+// applied to one directory, which later steps bring up to date. A RUN changes a
+// second one, and its layer is what differs between the two. The layers are
+// those an overlay would give; only the work grows with the image.
+
+// copied is the root of a stage in one directory.
+type copied struct {
+	dir    string
+	layers int // how many are applied
+}
+
+// copyOf brings the stage's copy up to date and gives its directory.
+func (b *builder) copyOf(ctx context.Context, s *stage) (string, error) {
+	if s.copied == nil {
+		if err := b.sayCopying(); err != nil {
+			return "", err
+		}
+		dir, err := os.MkdirTemp(b.copies.Path(), "root-")
+		if err == nil {
+			err = os.Chmod(dir, 0o755)
+		}
+		if err != nil {
+			return "", err
+		}
+		s.copied = &copied{dir: dir}
+	}
+	c := s.copied
+	if err := b.o.Store.Unpack(ctx, s.layers[c.layers:], c.dir); err != nil {
+		return "", fmt.Errorf("unpack layers: %w", err)
+	}
+	c.layers = len(s.layers)
+	return c.dir, nil
+}
+
+// sayCopying makes the place of all copies, once, and tells why it takes long.
+func (b *builder) sayCopying() error {
+	if b.copies != nil {
+		return nil
+	}
+	b.warn(0, "no overlay: each stage works on a copy of its root file system, which takes time and space")
+	var err error
+	b.copies, err = b.o.Store.TempDir("copies")
+	return err
+}
+
+// dropCopies removes the copies at the end of the build.
+func (b *builder) dropCopies() error {
+	if b.copies == nil {
+		return nil
+	}
+	return b.copies.Close()
+}
+
+// makeCopied is make without an overlay.
+func (r *runJob) makeCopied(ctx context.Context, m *maker) error {
+	before, err := r.b.copyOf(ctx, r.s)
+	if err != nil {
+		return err
+	}
+	after := filepath.Join(m.temp.Path(), "rootfs")
+	if err := errors.Join(os.Mkdir(after, 0o755), os.Chmod(after, 0o755)); err != nil {
+		return err
+	}
+	if err := r.b.o.Store.Unpack(ctx, r.s.layers, after); err != nil {
+		return fmt.Errorf("unpack layers: %w", err)
+	}
+	spec, err := r.spec(m)
+	if err != nil {
+		return err
+	}
+	if err := r.provide(m, spec); err != nil {
+		return err
+	}
+	if err := r.run(ctx, m, spec); err != nil {
+		return err
+	}
+	if err := removeStubs(before, after, spec.Mounts); err != nil {
+		return err
+	}
+	return layer.Diff(ctx, m.tar, before, after, layer.CreateOptions{Epoch: r.b.o.Epoch, Warn: m.warn})
+}
+
+// provide mounts the files of /etc that ds-exec provides on an overlay.
+func (r *runJob) provide(m *maker, spec *specs.Spec) error {
+	hosts := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.0.1\t" + spec.Hostname + "\n"
+	resolv := ""
+	if r.network == NetworkHost {
+		hosts, resolv = readOr("/etc/hosts", hosts), readOr("/etc/resolv.conf", "")
+	}
+	for _, f := range []document{{"hosts", hosts}, {"hostname", spec.Hostname + "\n"}, {"resolv.conf", resolv}} {
+		name := filepath.Join(m.temp.Path(), f.name)
+		if err := errors.Join(os.WriteFile(name, []byte(f.text), 0o644), os.Chmod(name, 0o644)); err != nil {
+			return err
+		}
+		spec.Mounts = append(spec.Mounts, specs.Mount{
+			Destination: "/etc/" + f.name, Type: "bind", Source: f.name, Options: []string{"bind", "nosuid", "noexec"},
+		})
+	}
+	return nil
+}
+
+func readOr(name, otherwise string) string {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return otherwise
+	}
+	return string(text)
+}
+
+// removeStubs removes what the runtime made in after for its mounts to stand
+// on: empty files and directories that before has not.
+func removeStubs(before, after string, mounts []specs.Mount) error {
+	old, err := rootfs.Open(before)
+	if err != nil {
+		return err
+	}
+	defer old.Close()
+	now, err := rootfs.Open(after)
+	if err != nil {
+		return err
+	}
+	defer now.Close()
+	for _, m := range mounts {
+		for p := path.Clean(m.Destination); p != "/" && p != "."; p = path.Dir(p) {
+			if _, err := old.Lstat(p); err == nil {
+				break // it and all above it are the image's
+			}
+			if err := removeStub(now, p); err != nil {
+				return fmt.Errorf("remove mount point %s: %w", p, err)
+			}
+		}
+	}
+	return nil
+}
+
+func removeStub(root *rootfs.Root, p string) error {
+	st, err := root.Lstat(p)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	switch uint32(st.Mode) & syscall.S_IFMT {
+	case syscall.S_IFREG:
+		if st.Size > 0 {
+			return nil
+		}
+	case syscall.S_IFDIR:
+		if list, err := root.ReadDir(p); err != nil || len(list) > 0 {
+			return err
+		}
+	default:
+		return nil
+	}
+	return root.RemoveAll(p)
+}
