@@ -24,6 +24,9 @@ func overlayMount(t *testing.T, lowers []string, upper string) string {
 		os.Mkdir(work, 0o755)
 		opts += ",upperdir=" + upper + ",workdir=" + work
 	}
+	if strings.HasPrefix(OpaqueXattr(), "user.") {
+		opts += ",userxattr"
+	}
 	if err := unix.Mount("overlay", dir, "overlay", 0, opts); err != nil {
 		t.Skipf("this user or kernel cannot mount an overlay: %v", err)
 	}
