@@ -49,7 +49,9 @@ const (
 	MediaTypeDockerConfig    = "application/vnd.docker.container.image.v1+json"
 	MediaTypeDockerLayer     = "application/vnd.docker.image.rootfs.diff.tar"
 	MediaTypeDockerLayerGzip = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-	MediaTypeDockerForeign   = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+
+	// nonDistributable is deprecated, and still what old images carry.
+	nonDistributable = "application/vnd.oci.image.layer.nondistributable.v1.tar"
 )
 
 // Annotations that name an image inside an index, and the ones of our own in a
@@ -88,9 +90,7 @@ func IsLayer(t string) bool {
 	switch t {
 	case MediaTypeLayer, MediaTypeLayerGzip, MediaTypeLayerZstd,
 		MediaTypeDockerLayer, MediaTypeDockerLayerGzip,
-		//nolint:staticcheck // deprecated, and still what old images carry
-		v1.MediaTypeImageLayerNonDistributable, v1.MediaTypeImageLayerNonDistributableGzip,
-		v1.MediaTypeImageLayerNonDistributableZstd:
+		nonDistributable, nonDistributable + "+gzip", nonDistributable + "+zstd":
 		return true
 	}
 	return false
