@@ -253,6 +253,60 @@ func TestSession(t *testing.T) {
 	}
 }
 
+// TestUnchangedHistoryIsNotWritten: a cached build must not pay for a rename.
+func TestUnchangedHistoryIsNotWritten(t *testing.T) {
+	c := openCache(t)
+	p, q := step(1, "x"), step(2, "x")
+	build := func(first, second string) {
+		t.Helper()
+		s := c.Begin("app")
+		s.Hit(Step{ID: first}, p, &Record{Key: p.Key()})
+		s.Hit(Step{ID: second}, q, &Record{Key: q.Key()})
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	build("1", "2")
+	before, err := os.Stat(c.historyPath("app", historyExt))
+	if err != nil {
+		t.Fatal(err)
+	}
+	build("1", "2")
+	s := c.Begin("app")
+	s.Hit(Step{ID: "2"}, q, &Record{Key: q.Key()})
+	s.Hit(Step{ID: "1"}, p, &Record{Key: p.Key()})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	after, err := os.Stat(c.historyPath("app", historyExt))
+	if err != nil || !os.SameFile(before, after) {
+		t.Errorf("the history was written anew: %v", err)
+	}
+	if h, err := c.History("app"); err != nil || h.Hits != 6 || h.Builds != 3 {
+		t.Errorf("%+v, %v", h, err)
+	}
+}
+
+func TestDamagedCountersAreZero(t *testing.T) {
+	c := openCache(t)
+	for _, data := range []string{"", "rubbish", strings.Repeat("x", 5000), "{}", `{"schema":"docksmith.stats/2","hits":7}`} {
+		if err := os.WriteFile(c.statsPath(), []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := c.Stats(); err != nil || s.Counts != (Counts{}) {
+			t.Errorf("%.20q: %+v, %v", data, s, err)
+		}
+		s := c.Begin("")
+		s.Miss(Step{ID: "1"}, nil)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := c.Stats(); err != nil || s.Counts != (Counts{Builds: 1, Misses: 1}) {
+			t.Errorf("%.20q, then one build: %+v, %v", data, s, err)
+		}
+	}
+}
+
 // ageAll makes every file older than the grace that Prune gives.
 func ageAll(t *testing.T, c *Cache) {
 	old := time.Now().Add(-2 * grace)

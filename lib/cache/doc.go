@@ -20,11 +20,12 @@
 //	}
 //	err = s.Close()
 //
-// Files, all made by rename and mode 0600 below a directory of mode 0700:
+// Files, all of mode 0600 and, but for the counters, made by rename:
 //
 //	records/ab/HEX.json     one record: what the step gave
 //	preimages/ab/HEX[.zst]  what the key stands for
 //	prefixes/ab/HEX         empty: some record has this pre-image but for its files
-//	history/HEX.json        per image name: the last keys of each step, counters
+//	history/HEX.json        per image name: the last keys of each step
+//	history/HEX.counts.json its counters
 //	stats.json              counters of all builds
 package cache

@@ -8,21 +8,16 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"docksmith/lib/blake"
 )
 
-// HistorySchema and StatsSchema name the versions of the documents.
-const (
-	HistorySchema = "docksmith.history/1"
-	StatsSchema   = "docksmith.stats/1"
-)
+// HistorySchema names the version of the history's document.
+const HistorySchema = "docksmith.history/1"
 
 const (
 	// maxRuns is how many different keys of a step are remembered: the last,
@@ -34,26 +29,14 @@ const (
 	componentDigits = 16
 )
 
-// Counts are exact among any number of processes.
-type Counts struct {
-	Builds       int64   `json:"builds"`
-	Hits         int64   `json:"hits"`
-	Misses       int64   `json:"misses"`
-	SavedSeconds float64 `json:"savedSeconds"`
-}
-
-// Stats are the counters of all builds that used the cache.
-type Stats struct {
-	Schema string `json:"schema"`
-	Counts
-}
-
 // History is what the cache knows of the builds of one image name.
 type History struct {
-	Schema string `json:"schema"`
-	Image  string `json:"image"`
-	Counts
-	Steps []StepHistory `json:"steps,omitempty"`
+	Schema string        `json:"schema"`
+	Image  string        `json:"image"`
+	Steps  []StepHistory `json:"steps,omitempty"`
+
+	// Counts are of this image's builds. They have a file of their own.
+	Counts `json:"-"`
 }
 
 // StepHistory is one step's recent past.
@@ -74,63 +57,19 @@ type Run struct {
 	Components map[string]string `json:"components,omitempty"`
 }
 
-func (c *Counts) add(d Counts) {
-	c.Builds++
-	c.Hits += d.Hits
-	c.Misses += d.Misses
-	c.SavedSeconds = addSeconds(c.SavedSeconds, d.SavedSeconds)
-}
-
-// addSeconds adds in whole microseconds, so that the sum does not depend on the
-// order, and ignores what is not a duration.
-func addSeconds(a, b float64) float64 {
-	if !(b > 0) || b > 1e9 {
-		b = 0
-	}
-	return math.Round((a+math.Round(b*1e6)/1e6)*1e6) / 1e6
-}
-
-// Stats reads the counters. Before the first build they are zero.
-func (c *Cache) Stats() (Stats, error) {
-	s := Stats{}
-	err := readJSON(c.statsPath(), &s)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errDamaged) {
-		return s, fmt.Errorf("read stats: %w", err)
-	}
-	if err != nil {
-		s = Stats{}
-	}
-	s.Schema = StatsSchema
-	return s, nil
-}
-
-// ResetStats sets the counters of all builds to zero.
-func (c *Cache) ResetStats() (err error) {
+// History returns what is known of an image name; fs.ErrNotExist if nothing is.
+func (c *Cache) History(image string) (_ *History, err error) {
 	unlock, err := c.lock()
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("history of %s: %w", image, err)
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	return c.publishJSON(c.statsPath(), Stats{Schema: StatsSchema})
-}
-
-func (c *Cache) statsPath() string { return filepath.Join(c.dir, "stats.json") }
-
-// addStats is called under the lock.
-func (c *Cache) addStats(d Counts) error {
-	s, err := c.Stats()
-	if err != nil {
-		return err
-	}
-	s.add(d)
-	return c.publishJSON(c.statsPath(), s)
-}
-
-// History returns what is known of an image name; fs.ErrNotExist if nothing is.
-func (c *Cache) History(image string) (*History, error) {
 	h, err := c.readHistory(image)
-	if err == nil && h.Builds == 0 {
+	if err == nil && h.Schema == "" {
 		err = fs.ErrNotExist
+	}
+	if err == nil {
+		h.Counts, err = readCounts(c.historyPath(image, countsExt))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("history of %s: %w", image, err)
@@ -146,53 +85,65 @@ func (c *Cache) Histories() iter.Seq2[*History, error] {
 			yield(nil, fmt.Errorf("list histories: %w", err))
 			return
 		}
-		var found []*History
+		var images []string
 		for _, e := range entries {
 			h := &History{}
 			path := filepath.Join(c.dir, histories, e.Name())
-			if readJSON(path, h) == nil && c.historyPath(h.Image) == path {
-				found = append(found, h)
+			if readJSON(path, h) == nil && c.historyPath(h.Image, historyExt) == path {
+				images = append(images, h.Image)
 			}
 		}
-		slices.SortFunc(found, func(a, b *History) int { return strings.Compare(a.Image, b.Image) })
-		for _, h := range found {
-			if !yield(h, nil) {
+		slices.Sort(images)
+		for _, image := range images {
+			h, err := c.History(image)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // removed meanwhile
+			}
+			if !yield(h, err) || err != nil {
 				return
 			}
 		}
 	}
 }
 
+const (
+	historyExt = ".json"
+	countsExt  = ".counts.json"
+)
+
 // historyPath names the file by a hash: image names hold slashes, and case that
 // some file systems do not keep.
-func (c *Cache) historyPath(image string) string {
+func (c *Cache) historyPath(image, ext string) string {
 	var h blake.Hasher
 	h.Write([]byte(image))
-	return filepath.Join(c.dir, histories, hex.EncodeToString(h.Sum(nil))+".json")
+	return filepath.Join(c.dir, histories, hex.EncodeToString(h.Sum(nil))+ext)
 }
 
+// readHistory returns an empty history, without a schema, if there is none.
 func (c *Cache) readHistory(image string) (*History, error) {
 	h := &History{}
-	err := readJSON(c.historyPath(image), h)
+	err := readJSON(c.historyPath(image, historyExt), h)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errDamaged) || err == nil && h.Image != image {
-		h, err = &History{}, nil
+		return &History{Image: image}, nil
 	}
-	h.Schema, h.Image = HistorySchema, image
 	return h, err
 }
 
-// note enters one step of a build, and reports whether its key is new to it.
-func (h *History) note(n note) bool {
+// note enters one step of a build. It reports whether anything changed, and
+// whether the step's key did.
+func (h *History) note(n note) (changed, newKey bool) {
 	i := slices.IndexFunc(h.Steps, func(s StepHistory) bool { return s.Step == n.step.ID })
 	if i < 0 {
 		i = len(h.Steps)
 		h.Steps = append(h.Steps, StepHistory{Step: n.step.ID})
 	}
 	s := &h.Steps[i]
+	changed = s.Text != n.step.Text
 	s.Text = n.step.Text
 	if len(s.Runs) > 0 && s.Runs[0].Key == n.run.Key {
+		changed = changed || s.Runs[0].Hit != n.run.Hit
 		s.Runs[0].Hit = n.run.Hit
-		return false
+		return changed, false
 	}
 	n.run.Components = map[string]string{}
 	for j := range n.pre.Components {
@@ -200,5 +151,33 @@ func (h *History) note(n note) bool {
 		n.run.Components[c.Name] = c.Digest()[len(keyPrefix):][:componentDigits]
 	}
 	s.Runs = append([]Run{n.run}, s.Runs[:min(len(s.Runs), maxRuns-1)]...)
-	return true
+	return true, true
+}
+
+// arrange puts the steps of this build first, in its order, and forgets the
+// last of those it did not have. It reports whether anything changed. Steps that
+// are first already stay in their order: that of parallel stages changes from
+// build to build, and is not worth a write.
+func (h *History) arrange(notes []note) (changed bool) {
+	order := map[string]int{}
+	for _, n := range notes {
+		if _, ok := order[n.step.ID]; !ok {
+			order[n.step.ID] = len(order)
+		}
+	}
+	place := func(s StepHistory) int {
+		if i, ok := order[s.Step]; ok {
+			return i
+		}
+		return len(order)
+	}
+	if slices.ContainsFunc(h.Steps[:min(len(h.Steps), len(order))], func(s StepHistory) bool { return place(s) == len(order) }) {
+		slices.SortStableFunc(h.Steps, func(a, b StepHistory) int { return place(a) - place(b) })
+		changed = true
+	}
+	if limit := len(order) + maxOldSteps; len(h.Steps) > limit {
+		h.Steps = h.Steps[:limit]
+		changed = true
+	}
+	return changed
 }

@@ -5,7 +5,6 @@ package cache
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 )
@@ -92,50 +91,45 @@ func (s *Session) Close() error {
 
 func (s *Session) write() (err error) {
 	for _, key := range s.used {
-		_ = s.c.Touch(key) // the least that can go wrong is an early removal
+		_ = s.c.Touch(key) // the worst that can come of it is an early removal
 	}
 	unlock, err := s.c.lock()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	if err := s.c.addStats(s.counts); err != nil {
+	if _, err := addCounts(s.c.statsPath(), s.counts); err != nil {
 		return err
 	}
 	if s.image == "" {
 		return nil
 	}
+	return s.writeHistory()
+}
+
+// writeHistory writes the steps only if they changed: a build that hits
+// everywhere again leaves them as they are.
+func (s *Session) writeHistory() error {
 	h, err := s.c.readHistory(s.image)
 	if err != nil {
 		return err
 	}
-	h.add(s.counts)
+	changed := h.Schema == ""
+	h.Schema = HistorySchema
 	for _, n := range s.notes {
-		if h.note(n) {
+		news, newKey := h.note(n)
+		if newKey {
 			if err := s.c.savePreimage(n.pre, n.run.Key); err != nil {
 				return err
 			}
 		}
+		changed = changed || news
 	}
-	h.arrange(s.notes)
-	return s.c.publishJSON(s.c.historyPath(s.image), h)
-}
-
-// arrange puts the steps of this build first, in its order, and forgets the
-// oldest of those it did not have.
-func (h *History) arrange(notes []note) {
-	order := map[string]int{}
-	for _, n := range notes {
-		if _, ok := order[n.step.ID]; !ok {
-			order[n.step.ID] = len(order)
+	if h.arrange(s.notes) || changed {
+		if err := s.c.publishJSON(s.c.historyPath(s.image, historyExt), h); err != nil {
+			return err
 		}
 	}
-	place := func(s StepHistory) int {
-		if i, ok := order[s.Step]; ok {
-			return i
-		}
-		return len(order)
-	}
-	slices.SortStableFunc(h.Steps, func(a, b StepHistory) int { return place(a) - place(b) })
-	h.Steps = h.Steps[:min(len(h.Steps), len(order)+maxOldSteps)]
+	_, err = addCounts(s.c.historyPath(s.image, countsExt), s.counts)
+	return err
 }
