@@ -25,6 +25,7 @@ const cgroupBase = "/sys/fs/cgroup"
 type cgroup struct {
 	v2   bool
 	dirs map[string]string // controller -> directory; v2 has one, under ""
+	held []*os.File        // the directories, locked: who is killed lets go of them
 }
 
 // want is one limit as its files take it.
@@ -132,12 +133,75 @@ func (g *cgroup) dir(controller, name string) (string, error) {
 	if dir, ok := g.dirs[key]; ok {
 		return dir, nil
 	}
-	dir := filepath.Join(parent, name)
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	dir, err := g.makeHeld(parent, name)
+	if err != nil {
 		return "", err
 	}
 	g.dirs[key] = dir
 	return dir, nil
+}
+
+// makeHeld makes a directory and locks it, with the parent locked against
+// sweepers meanwhile. Where there is no other maker it sweeps first.
+func (g *cgroup) makeHeld(parent, name string) (string, error) {
+	lock, err := os.Open(parent)
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close()
+	if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+		sweep(parent)
+	}
+	if err := flock(lock, unix.LOCK_SH); err != nil {
+		return "", err
+	}
+	dir := filepath.Join(parent, name)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return "", err
+	}
+	held, err := hold(dir)
+	if err != nil {
+		return "", errors.Join(err, unix.Rmdir(dir))
+	}
+	g.held = append(g.held, held)
+	return dir, nil
+}
+
+func flock(f *os.File, how int) error {
+	for {
+		if err := unix.Flock(int(f.Fd()), how); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+func hold(dir string) (*os.File, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := flock(f, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// sweep removes the cgroups whose makers were killed: nobody holds them.
+func sweep(parent string) {
+	list, err := os.ReadDir(parent)
+	if err != nil {
+		return
+	}
+	for _, d := range list {
+		if !d.IsDir() {
+			continue
+		}
+		dir := filepath.Join(parent, d.Name())
+		if f, err := hold(dir); err == nil {
+			_ = unix.Rmdir(dir) // busy: its last process is still on its way out
+			f.Close()
+		}
+	}
 }
 
 func mkdir(dir string) error {
@@ -192,6 +256,11 @@ func (g *cgroup) verdict() (oom bool, peak int64) {
 
 // remove takes the cgroup away. Its last process may still be on its way out.
 func (g *cgroup) remove() {
+	defer func() {
+		for _, f := range g.held {
+			f.Close()
+		}
+	}()
 	for _, dir := range g.dirs {
 		for wait := time.Millisecond; wait < time.Second; wait *= 2 {
 			if err := unix.Rmdir(dir); err != unix.EBUSY {

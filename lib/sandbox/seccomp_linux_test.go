@@ -313,7 +313,6 @@ func TestAgreesWithLibseccomp(t *testing.T) {
 			t.Fatal(err)
 		}
 		theirs := compile(p)
-		t.Logf("profile %d: %d instructions, libseccomp %d", i, len(ours), len(theirs))
 		calls := 4000
 		if i < 2 {
 			calls = 20000

@@ -46,6 +46,9 @@ func passSignals(pid int, terminal bool, seen func(unix.Signal)) (stop func()) {
 	}
 }
 
+// onTerminal tells whether a standard stream is a terminal.
+func onTerminal() bool { return isTerminal(0) || isTerminal(1) || isTerminal(2) }
+
 // sharesTerminal tells whether the caller is in the foreground of a terminal, so
 // that its children get the keyboard's signals with it.
 func sharesTerminal() bool {

@@ -143,7 +143,7 @@ func (t *thread) leaveHost(c *container) (err error) {
 		return err
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("make mounts private: %w", err)
+		return fmt.Errorf("make mounts private: %w: in a chroot this cannot work", err)
 	}
 	return nil
 }
@@ -239,26 +239,27 @@ func (c *container) ownSysctl(name string) bool {
 	return false
 }
 
-// unmake takes away the mount points that were made and leaves the container's
-// mount namespace, which ends with its last member: by the time this returns the
-// overlay is unmounted and its upper directory is the caller's.
+// unmake leaves the container's mount namespace, which ends with its last
+// member, and takes away the mount points that were made: what is mounted on in
+// the caller's namespace cannot be. When this returns the overlay is unmounted
+// and its upper directory is the caller's.
 func (t *thread) unmake(c *container) error {
-	if c.places != nil {
-		if c.spec.Root.Readonly && len(c.places.made) > 0 {
-			attr := unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_RDONLY}
-			_ = unix.MountSetattr(t.root.Fd(), "", unix.AT_EMPTY_PATH, &attr)
-		}
-		c.places.clean()
-	}
 	var errs []error
-	if t.root != nil {
-		errs = append(errs, t.root.Close())
+	if c.spec.Root.Readonly && c.places != nil && len(c.places.made) > 0 {
+		attr := unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_RDONLY}
+		_ = unix.MountSetattr(t.root.Fd(), "", unix.AT_EMPTY_PATH, &attr)
 	}
 	if t.hostNS >= 0 {
 		if err := unix.Setns(t.hostNS, unix.CLONE_NEWNS); err != nil {
 			errs = append(errs, fmt.Errorf("leave mount namespace: %w", err))
 		}
 		errs = append(errs, unix.Close(t.hostNS))
+	}
+	if c.places != nil {
+		c.places.clean()
+	}
+	if t.root != nil {
+		errs = append(errs, t.root.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -63,6 +63,11 @@ func enterUserNamespace(o UserNamespaceOptions) error {
 	c, err := start(unix.CLONE_NEWUSER|unix.CLONE_NEWNS, func(p *program) {
 		p.resetSignals()
 		p.prctl("follow the parent's death", unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL))
+		if !onTerminal() {
+			// A signal to the whole group comes once, by us. On a terminal the
+			// program must stay in the group that may read from it.
+			p.add("make process group", unix.SYS_SETPGID, 0, 0)
+		}
 		p.add("close pipe", unix.SYS_CLOSE, ready.Fd())
 		s := p.add("wait for the id mapping", unix.SYS_READ, goAhead.Fd(), pointer(p, make([]byte, 1)), 1)
 		s.kind, s.want = equals, 1
