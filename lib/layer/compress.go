@@ -86,7 +86,7 @@ func NewCompressor(w io.Writer, c Compression, level int) (io.WriteCloser, error
 		}
 		// Two encoders on any machine: one works while the other's block is written.
 		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(level)),
-			zstd.WithEncoderConcurrency(2), zstd.WithLowerEncoderMem(true))
+			zstd.WithEncoderConcurrency(2))
 	}
 	return nil, fmt.Errorf("compress as %s: not gzip, zstd or none", c)
 }
