@@ -75,7 +75,7 @@ const maxCap = 63
 
 type capHeader struct {
 	version uint32
-	pid     int32
+	_       int32 // a process id: 0 is the caller
 }
 
 type capData struct{ effective, permitted, inheritable uint32 }

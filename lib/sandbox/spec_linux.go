@@ -23,8 +23,6 @@ func checkSpec(s *specs.Spec) error {
 		return errors.New("no root")
 	case s.Linux == nil:
 		return errors.New("no linux section")
-	case hasHooks(s.Hooks):
-		return errors.New("hooks are not run: remove them")
 	case s.Process.ApparmorProfile != "" || s.Process.SelinuxLabel != "" || s.Linux.MountLabel != "":
 		return errors.New("security labels are not applied: remove them")
 	case strings.TrimPrefix(s.Linux.RootfsPropagation, "r") != "private" && s.Linux.RootfsPropagation != "":
@@ -39,11 +37,6 @@ func checkSpec(s *specs.Spec) error {
 		}
 	}
 	return checkStrings(s)
-}
-
-func hasHooks(h *specs.Hooks) bool {
-	//nolint:staticcheck // Prestart is deprecated, and may be there.
-	return h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer)+len(h.StartContainer)+len(h.Poststart)+len(h.Poststop) > 0
 }
 
 // checkStrings refuses NUL bytes, which would cut what the kernel gets.
