@@ -229,6 +229,9 @@ func (b *builder) explain(err error) error {
 	if ignored, ok := errors.AsType[*buildctx.IgnoredError](err); ok {
 		out = cli.WithHint(out, "%s", ignored.Hint())
 	}
+	if _, ok := errors.AsType[*build.ViewError](err); ok {
+		out = cli.WithHint(out, "ds-build --no-overlay builds without an overlay file system")
+	}
 	if _, ok := errors.AsType[*build.LeaveError](err); ok {
 		out = cli.WithHint(out, "ds-build --network=host allows it")
 	}

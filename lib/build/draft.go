@@ -244,7 +244,8 @@ func (d *draft) link(n, t *node) {
 
 // sources is the layer, in its order: of several names of one file the first
 // is the file. Directories of the base appear where something below them does.
-func (d *draft) sources() []layer.Source {
+// hides says that a directory is opaque.
+func (d *draft) sources() (out []layer.Source, hides bool) {
 	needed := map[string]bool{}
 	for p, n := range d.nodes {
 		if n.kept {
@@ -254,7 +255,7 @@ func (d *draft) sources() []layer.Source {
 			needed[p] = true
 		}
 	}
-	out := make([]layer.Source, 0, len(needed))
+	out = make([]layer.Source, 0, len(needed))
 	for p := range needed {
 		out = append(out, d.nodes[p].Source)
 	}
@@ -266,6 +267,7 @@ func (d *draft) sources() []layer.Source {
 			opaque := layer.Source{Entry: layer.Entry{Path: n.Path, Type: layer.TypeOpaque}}
 			i++
 			out = slices.Insert(out, i, opaque)
+			hides = true
 			continue
 		}
 		if n.inode == 0 {
@@ -277,5 +279,5 @@ func (d *draft) sources() []layer.Source {
 			first[n.inode] = n.Path
 		}
 	}
-	return out
+	return out, hides
 }

@@ -305,15 +305,18 @@ func rootEntry(dir string) (layer.Entry, error) {
 	return e, nil
 }
 
-// pack writes a draft as the layer.
+// pack writes a draft as the layer. Its tree becomes the snapshot, unless
+// nobody needs one, or the layer hides what is below it: then the snapshot is
+// unpacked from the blob, by who knows how overlayfs wants that said.
 func (m *maker) pack(ctx context.Context, d *draft) error {
-	if !m.b.o.NoOverlay {
+	sources, hides := d.sources()
+	if !m.b.o.NoOverlay && !hides {
 		var err error
 		if m.dir, err = m.newTree(ctx, "tree"); err != nil {
 			return err
 		}
 	}
-	return layer.Pack(ctx, m.tar, m.dir, d.sources(), layer.PackOptions{Epoch: m.b.o.Epoch, Warn: m.warn})
+	return layer.Pack(ctx, m.tar, m.dir, sources, layer.PackOptions{Epoch: m.b.o.Epoch, Warn: m.warn})
 }
 
 func (m *maker) warn(text string) { m.b.warn(0, strings.TrimSpace(text)) }
@@ -349,7 +352,15 @@ func (b *builder) viewOf(ctx context.Context, s *stage) (*os.File, error) {
 	}
 	f, err := b.o.View(lowers)
 	if err != nil {
-		return nil, fmt.Errorf("look at the layers: %w", err)
+		return nil, &ViewError{err}
 	}
 	return f, nil
 }
+
+// ViewError says that the layers of a stage could not be merged to be looked
+// at: Options.NoOverlay does without.
+type ViewError struct{ Err error }
+
+func (e *ViewError) Error() string { return "look at the layers: " + e.Err.Error() }
+
+func (e *ViewError) Unwrap() error { return e.Err }
