@@ -33,7 +33,7 @@ func putCommand() *cli.Command {
 			if want != "" {
 				expected = &oci.Descriptor{MediaType: mediaType, Digest: digest.Digest(want), Size: size}
 			}
-			_, in, err := openInput(ctx, stdio, args)
+			_, in, err := stdio.Input(args)
 			if err != nil {
 				return err
 			}
@@ -128,7 +128,7 @@ the plain tar, names the layer for "ds-store commit --layer".
 			if err != nil {
 				return err
 			}
-			name, in, err := openInput(ctx, stdio, args)
+			name, in, err := stdio.Input(args)
 			if err != nil {
 				return err
 			}

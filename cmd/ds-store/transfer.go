@@ -86,7 +86,7 @@ func importFrom(ctx context.Context, stdio *cli.IO, s *store.Store, args []strin
 			return list, nil
 		}
 	}
-	name, in, err := openInput(ctx, stdio, args)
+	name, in, err := stdio.Input(args)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -26,6 +27,8 @@ type IO struct {
 	Stderr *os.File
 	// Flags are the parsed flags, to ask whether one was given.
 	Flags *Flags
+
+	ctx context.Context // Run's own: reading stdin must not outlast it
 }
 
 // Output is a buffered standard output. It is not safe for concurrent use.
@@ -67,25 +70,6 @@ func (s *IO) Hintf(format string, args ...any) { s.say("hint", format, args) }
 
 func (s *IO) say(kind, format string, args []any) {
 	fmt.Fprintf(s.Stderr, "%s: %s: %s\n", s.Name, kind, fmt.Sprintf(format, args...))
-}
-
-// Input opens the operand of a filter: the named file, or stdin for "-" and
-// for no operand. A terminal on stdin is wrong usage, not a silent wait. The
-// name is what messages call the input. The caller closes it.
-func (s *IO) Input(args []string) (name string, r io.ReadCloser, err error) {
-	switch {
-	case len(args) > 1:
-		return "", nil, Usagef("one input expected, got %d", len(args))
-	case len(args) == 1 && args[0] != "-":
-		f, err := os.Open(args[0])
-		if err != nil {
-			return args[0], nil, err
-		}
-		return args[0], f, nil
-	case isTerminal(s.Stdin):
-		return "-", nil, Usagef("standard input is a terminal: name a file or pipe one in")
-	}
-	return "-", io.NopCloser(s.Stdin), nil
 }
 
 // JSON writes v to stdout as one compact line without HTML escaping.

@@ -54,6 +54,7 @@ func run(c *Command, args []string) (status int, raise syscall.Signal) {
 	default:
 		s := &IO{Name: inv.path, Stdin: os.Stdin, Stdout: stdout, Stderr: os.Stderr, Flags: inv.flags}
 		ctx, caught, stop := cancelOnSignal()
+		s.ctx = ctx
 		err = inv.command.Run(ctx, s, inv.flags.Args())
 		stop()
 		if errors.Is(err, context.Canceled) && caught() != 0 {
