@@ -149,11 +149,14 @@ func (c *container) await(ctx context.Context, t *thread) (Result, error) {
 	foreground := !t.ownTTY && sharesTerminal()
 	stop := passSignals(t.command.pid, foreground, nil)
 	cancel := context.AfterFunc(ctx, func() { _ = unix.Kill(t.command.pid, unix.SIGKILL) })
+	err := ended(t.command.pid)
+	cancel() // as long as it is not reaped, its id is nobody else's
+	stop()
 	var status unix.WaitStatus
 	var usage unix.Rusage
-	_, err := wait(t.command.pid, &status, &usage)
-	cancel()
-	stop()
+	if err == nil {
+		_, err = wait(t.command.pid, &status, &usage)
+	}
 	if foreground {
 		takeTerminal()
 	}
@@ -166,6 +169,16 @@ func (c *container) await(ctx context.Context, t *thread) (Result, error) {
 		res.Status = 128 + res.Signal
 	}
 	return res, nil
+}
+
+// ended waits for a child without reaping it.
+func ended(pid int) error {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if err != unix.EINTR {
+			return err
+		}
+	}
 }
 
 // takeTerminal brings the caller's job back to the foreground, which a shell in

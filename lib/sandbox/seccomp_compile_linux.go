@@ -41,6 +41,13 @@ type rule struct {
 // The filter is a binary search over ranges of numbers with equal treatment, a
 // tenth of the instructions of a list.
 func compileSeccomp(profile *specs.LinuxSeccomp, first []specs.LinuxSyscall) ([]unix.SockFilter, error) {
+	for _, flag := range profile.Flags {
+		// The first is about threads, of which a new process has one; without the
+		// second the processor's protections stay on.
+		if flag != "SECCOMP_FILTER_FLAG_TSYNC" && flag != "SECCOMP_FILTER_FLAG_SPEC_ALLOW" {
+			return nil, fmt.Errorf("flag %q is not applied", flag)
+		}
+	}
 	def, err := seccompAction(profile.DefaultAction, profile.DefaultErrnoRet)
 	if err != nil {
 		return nil, err

@@ -116,9 +116,12 @@ func userNamespaceRemedy(err error) error {
 // standIn passes signals on to the program inside and ends as it ends.
 func standIn(pid int) {
 	stop := passSignals(pid, sharesTerminal(), nil)
-	var status unix.WaitStatus
-	_, err := wait(pid, &status, nil)
+	err := ended(pid)
 	stop()
+	var status unix.WaitStatus
+	if err == nil {
+		_, err = wait(pid, &status, nil)
+	}
 	if err != nil {
 		os.Exit(125)
 	}
