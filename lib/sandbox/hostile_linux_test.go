@@ -229,3 +229,25 @@ func names(t *testing.T, dir string) string {
 	}
 	return b.String()
 }
+
+func TestSharedNamespaces(t *testing.T) {
+	b := newBox(t)
+	b.spec.Mounts = append(b.spec.Mounts, specs.Mount{Destination: "/dev/mqueue", Type: "mqueue"})
+	b.opts.NoNamespaces = true
+	var warned []string
+	b.opts.Warn = func(s string) { warned = append(warned, s) }
+	out := b.sh("for n in net ipc mnt; do readlink /proc/self/ns/$n; done; cat /bin/probe >/dev/null")
+	for _, n := range []string{"net", "ipc"} {
+		host, err := os.Readlink("/proc/self/ns/" + n)
+		b.check(err)
+		if !strings.Contains(out, host) {
+			t.Errorf("namespace %s is not the caller's:\n%s", n, out)
+		}
+	}
+	if host, _ := os.Readlink("/proc/self/ns/mnt"); strings.Contains(out, host) {
+		t.Error("the mount namespace is the caller's")
+	}
+	if len(warned) != 1 {
+		t.Errorf("warnings %q", warned)
+	}
+}

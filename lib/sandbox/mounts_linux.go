@@ -81,22 +81,35 @@ func (c *container) prepare(m specs.Mount) (*mount, error) {
 	case m.Type == "cgroup" || m.Type == "cgroup2":
 		pm.fstype = "cgroup"
 		return pm, nil
-	case m.Type == "sysfs" && InUserNamespace() && !hasNamespace(c.spec, specs.NetworkNamespace):
-		// A user namespace may see the machine's network only in the machine's
-		// own sysfs.
-		pm.fstype, pm.source, pm.attr.recursive = "bind", "/sys", true
-		pm.attr.data = nil
-		return pm, c.prepareBind(pm)
-	case m.Type == "proc" && InUserNamespace() && !hasNamespace(c.spec, specs.PIDNamespace):
-		pm.fstype, pm.source, pm.attr.recursive = "bind", "/proc", true
-		pm.attr.data = nil
-		return pm, c.prepareBind(pm)
+	case InUserNamespace() && c.onlyHosts(m.Type) != "":
+		pm.fstype, pm.source, pm.attr.recursive, pm.attr.data = "bind", c.onlyHosts(m.Type), true, nil
+		err := c.prepareBind(pm)
+		if errors.Is(err, unix.ENOENT) { // nor has the machine one
+			pm.fstype, pm.attr.data, err = "tmpfs", []string{"size=4k"}, nil
+		}
+		return pm, err
 	case m.Type == "devpts":
 		fixDevpts(pm)
 	case m.Type == "":
 		return nil, errors.New("no type")
 	}
 	return pm, nil
+}
+
+// onlyHosts is where the machine has a file system that shows a namespace which
+// the container shares with it. A user namespace may not mount another of those.
+func (c *container) onlyHosts(fstype string) string {
+	for _, f := range []struct {
+		fstype, path string
+		shows        specs.LinuxNamespaceType
+	}{
+		{"sysfs", "/sys", specs.NetworkNamespace}, {"proc", "/proc", specs.PIDNamespace}, {"mqueue", "/dev/mqueue", specs.IPCNamespace},
+	} {
+		if f.fstype == fstype && !hasNamespace(c.spec, f.shows) {
+			return f.path
+		}
+	}
+	return ""
 }
 
 // fixDevpts leaves the group of terminals out where it has no id.
