@@ -66,6 +66,9 @@ func TestConfig(t *testing.T) {
 			*c = oci.ImageConfig{Env: []string{oci.DefaultPath}, WorkingDir: "/"}
 		}},
 		{"a base is inherited whole", "FROM base", nil, func(*oci.ImageConfig) {}},
+		{"a base without a path gets one", "FROM bare\nENV B=$PATH", nil, func(c *oci.ImageConfig) {
+			*c = oci.ImageConfig{Env: []string{oci.DefaultPath, strings.Replace(oci.DefaultPath, "PATH", "B", 1)}}
+		}},
 		{"values of one ENV see the environment before it", "FROM base\nENV A=1 B=$A\nENV C=$A", nil, func(c *oci.ImageConfig) {
 			c.Env = []string{"PATH=/bin", "A=1", "B=base", "C=1"}
 		}},
@@ -124,7 +127,7 @@ func TestConfig(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := &paperStore{bases: map[string]*Base{"base": base()}}
+			s := &paperStore{bases: map[string]*Base{"base": base(), "bare": {}}}
 			if _, err := Build(t.Context(), parse(t, c.file), Options{Store: s, Args: c.args}); err != nil {
 				t.Fatal(err)
 			}

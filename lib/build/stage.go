@@ -37,7 +37,6 @@ type stage struct {
 // emptyStage is what FROM scratch begins with.
 func (b *builder) emptyStage(p *oci.Platform) *stage {
 	s := &stage{img: oci.Image{Platform: *p}}
-	s.img.Config.Env = []string{oci.DefaultPath}
 	s.img.Config.WorkingDir = "/"
 	return s
 }
@@ -137,6 +136,10 @@ func (b *builder) begin(p *plan.Stage) (*stage, error) {
 			return nil, err
 		}
 		s = base.derive()
+	}
+	// A PATH is always set, so that words and commands can rely on it.
+	if _, ok := s.scope().lookup("PATH"); !ok {
+		s.img.Config.Env = append(s.img.Config.Env, oci.DefaultPath)
 	}
 	s.index, s.name = p.Index, p.Name
 	if s.name == "" {
