@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"docksmith/lib/blake"
+	"github.com/zeebo/blake3"
 )
 
 // ErrChanged is the answer to a file that is no longer what it was when it was
@@ -28,8 +28,8 @@ type Reader struct {
 	c      *Context
 	fd     int
 	info   Info
-	opened int64         // wall clock before the first byte was read
-	hash   *blake.Hasher // nil when sum was known from the index
+	opened int64          // wall clock before the first byte was read
+	hash   *blake3.Hasher // nil when sum was known from the index
 	sum    [32]byte
 	read   int64
 	eof    bool
@@ -58,13 +58,13 @@ func (c *Context) OpenInfo(info Info) (*Reader, error) {
 	if sum, ok := c.known(&info, r.opened); ok {
 		r.sum = sum
 	} else {
-		r.hash = hashers.Get().(*blake.Hasher)
+		r.hash = hashers.Get().(*blake3.Hasher)
 		r.hash.Reset()
 	}
 	return r, nil
 }
 
-var hashers = sync.Pool{New: func() any { return new(blake.Hasher) }}
+var hashers = sync.Pool{New: func() any { return blake3.New() }}
 
 func (c *Context) open(info Info) (*Reader, error) {
 	if info.Type != File {
@@ -168,7 +168,7 @@ func (r *Reader) finish() {
 		r.sumErr = changed
 		return
 	}
-	r.sum = r.hash.Sum256()
+	r.hash.Sum(r.sum[:0])
 	if changed == nil && r.c.o.Index != nil {
 		r.c.o.Index.put(&r.info, r.sum, r.opened, r.fd)
 	}
@@ -258,7 +258,7 @@ func (c *Context) hashInfo(ctx context.Context, info *Info, now int64, buf []byt
 		return [32]byte{}, err
 	}
 	defer r.Close()
-	r.hash = hashers.Get().(*blake.Hasher)
+	r.hash = hashers.Get().(*blake3.Hasher)
 	r.hash.Reset()
 	for {
 		_, err := r.Read(buf)

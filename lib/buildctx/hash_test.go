@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"lukechampine.com/blake3"
+	"github.com/zeebo/blake3"
 )
 
 func TestReader(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zeebo/blake3"
 	"golang.org/x/sys/unix"
-	"lukechampine.com/blake3"
 )
 
 // indexed is a context with an index, as one build has them.

@@ -11,7 +11,7 @@ import (
 	"io"
 	"strings"
 
-	"docksmith/lib/blake"
+	"github.com/zeebo/blake3"
 )
 
 const (
@@ -25,7 +25,7 @@ var errPreimage = errors.New("not a pre-image")
 
 // readPreimage decodes what WriteTo wrote and checks it against the key.
 func readPreimage(r io.Reader, key string) (*Preimage, error) {
-	h := new(blake.Hasher)
+	h := blake3.New()
 	d := newDecoder(io.TeeReader(r, h))
 	p := d.preimage()
 	if d.err != nil {

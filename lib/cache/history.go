@@ -13,7 +13,7 @@ import (
 	"slices"
 	"time"
 
-	"docksmith/lib/blake"
+	"github.com/zeebo/blake3"
 )
 
 // HistorySchema names the version of the history's document.
@@ -114,9 +114,8 @@ const (
 // historyPath names the file by a hash: image names hold slashes, and case that
 // some file systems do not keep.
 func (c *Cache) historyPath(image, ext string) string {
-	var h blake.Hasher
-	h.Write([]byte(image))
-	return filepath.Join(c.dir, histories, hex.EncodeToString(h.Sum(nil))+ext)
+	sum := blake3.Sum256([]byte(image))
+	return filepath.Join(c.dir, histories, hex.EncodeToString(sum[:])+ext)
 }
 
 // readHistory returns an empty history, without a schema, if there is none.

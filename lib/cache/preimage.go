@@ -14,7 +14,7 @@ import (
 	"strings"
 	"sync"
 
-	"docksmith/lib/blake"
+	"github.com/zeebo/blake3"
 )
 
 // PreimageSchema names the version of the encoding. It is hashed with
@@ -143,19 +143,18 @@ func hashOf(encode func(*encoder)) string {
 	t := hashing.Get().(*hashTools)
 	defer hashing.Put(t)
 	t.h.Reset()
-	t.w.Reset(&t.h)
+	t.w.Reset(t.h)
 	encode(&encoder{w: t.w})
 	t.w.Flush()
-	sum := t.h.Sum256()
-	return keyPrefix + hex.EncodeToString(sum[:])
+	return keyPrefix + hex.EncodeToString(t.h.Sum(nil))
 }
 
 type hashTools struct {
-	h blake.Hasher
+	h *blake3.Hasher
 	w *bufio.Writer
 }
 
-var hashing = sync.Pool{New: func() any { return &hashTools{w: bufio.NewWriterSize(nil, 16<<10)} }}
+var hashing = sync.Pool{New: func() any { return &hashTools{h: blake3.New(), w: bufio.NewWriterSize(nil, 16<<10)} }}
 
 // size estimates the length of the encoding.
 func (p *Preimage) size() int {
