@@ -38,11 +38,6 @@ func lookupOwner(spec string, root *rootfs.Root) (owner, error) {
 	return owner{u.UID, u.GID}, nil
 }
 
-// needsRoot tells whether spec holds a name.
-func needsRoot(spec string) bool {
-	return strings.Trim(spec, "0123456789:") != ""
-}
-
 // applyXattrs gives an entry the extended attributes that belong into a layer,
 // and the owner that one of them holds where the real one could not be set.
 func applyXattrs(e *layer.Entry, attrs map[string]string) {

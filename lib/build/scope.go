@@ -47,11 +47,6 @@ func (s *scope) declare(a arg) {
 	s.args = append(s.args, a)
 }
 
-// clone is a copy that can be changed without touching s.
-func (s *scope) clone() scope {
-	return scope{env: append([]string(nil), s.env...), args: append([]arg(nil), s.args...)}
-}
-
 // visible are the set arguments that no environment variable hides, in the
 // order of their declaration: what the command of a RUN step gets beside the
 // environment.
