@@ -5,6 +5,7 @@ import (
 	"io"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode"
 )
 
@@ -111,7 +112,10 @@ type directives struct {
 	shebang bool // "#!" on the first line: what follows does not set escape
 }
 
-var directivePattern = regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$`)
+// Compiled at the first use: every program start would pay for it.
+var directivePattern = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$`)
+})
 
 // see looks at a line without its indent.
 func (d *directives) see(line string, number int) error {
@@ -123,7 +127,7 @@ func (d *directives) see(line string, number int) error {
 		return nil
 	}
 	text, comment := strings.CutPrefix(line, "#")
-	m := directivePattern.FindStringSubmatch(strings.TrimLeftFunc(text, unicode.IsSpace))
+	m := directivePattern().FindStringSubmatch(strings.TrimLeftFunc(text, unicode.IsSpace))
 	if !comment || m == nil {
 		d.done = true
 		return nil

@@ -6,10 +6,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 var (
-	stageName     = regexp.MustCompile(`^[a-z][a-z0-9-_.]*$`)
+	stageName     = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z][a-z0-9-_.]*$`) })
 	errNoArgument = errors.New("needs at least one argument")
 )
 
@@ -118,7 +119,7 @@ func (in *Instruction) checkCopy() error {
 func (in *Instruction) checkFrom() error {
 	switch n := len(in.Args); {
 	case n == 3 && strings.EqualFold(in.Args[1], "as"):
-		if !stageName.MatchString(strings.ToLower(in.Args[2])) {
+		if !stageName().MatchString(strings.ToLower(in.Args[2])) {
 			return fmt.Errorf("names a stage %s: a name begins with a letter and has letters, digits and -_. only", quoted(in.Args[2]))
 		}
 	case n != 1:

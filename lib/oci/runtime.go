@@ -62,7 +62,7 @@ func RuntimeSpec(img Image, o RuntimeOptions) *specs.Spec {
 		annotations[AnnotationUser] = user
 	}
 	return &specs.Spec{
-		Version:     "1.2.0",
+		Version:     "1.0.2", // what is used here is all in it, and crun 1.8 takes no later one
 		Process:     process,
 		Root:        &specs.Root{Path: "rootfs", Readonly: o.Readonly},
 		Hostname:    hostname,

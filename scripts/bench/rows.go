@@ -109,7 +109,7 @@ func (b *session) start() (row, error) {
 	if b.has("podman") {
 		podman := []string{"podman", "--root", b.path("podman"), "--runroot", b.path("podman-run"), "--storage-driver", "overlay", "--cgroup-manager=cgroupfs", "--runtime", "runc"}
 		if b.try("podman", append(append([]string{}, podman...), "load", "-q", "-i", b.path("base.tar"))) {
-			c := command{name: "podman run --rm", argv: append(podman, "run", "--rm", "--network=none", "base", "/bin/true")}
+			c := command{name: "podman run --rm", argv: append(podman, "run", "--rm", "--network=none", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024", "base", "/bin/true")}
 			if b.tryCommand(c) {
 				r.peers = append(r.peers, c)
 			}
