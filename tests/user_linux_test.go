@@ -69,7 +69,7 @@ func reportInner(t *testing.T, out string) {
 		t.Run(name, func(t *testing.T) {
 			switch verdict {
 			case "--- SKIP":
-				t.Skip(strings.TrimSpace(lines[min(i+1, len(lines)-1)]))
+				t.Skip(strings.TrimSpace(lines[max(i-1, 0)]))
 			case "--- FAIL":
 				t.Fail()
 			}

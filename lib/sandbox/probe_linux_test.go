@@ -34,6 +34,10 @@ func probe(do string) int {
 		return probeAttempts()
 	case "exit":
 		return int(os.Args[1][0])
+	case "pivot":
+		return probePivot(os.Args[1])
+	case "supervise":
+		return probeSupervise(os.Args[1])
 	}
 	return 99
 }

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -321,8 +322,8 @@ func TestSupervisorKilled(t *testing.T) {
 	b.check(os.WriteFile(filepath.Join(b.dir, "config.json"), raw, 0o600))
 	self, err := os.Executable()
 	b.check(err)
-	cmd := exec.Command(self, "-test.run", "^TestHelperSupervise$", "-test.v")
-	cmd.Env = append(os.Environ(), "DOCKSMITH_TEST_BUNDLE="+b.dir)
+	cmd := exec.Command(self, b.dir)
+	cmd.Env = append(os.Environ(), probeVariable+"=supervise")
 	out, err := cmd.StdoutPipe()
 	b.check(err)
 	b.check(cmd.Start())
@@ -350,20 +351,17 @@ func TestSupervisorKilled(t *testing.T) {
 	t.Errorf("process %d outlived its supervisor", pid)
 }
 
-// TestHelperSupervise is what TestSupervisorKilled kills.
-func TestHelperSupervise(t *testing.T) {
-	dir := os.Getenv("DOCKSMITH_TEST_BUNDLE")
-	if dir == "" {
-		t.Skip("for TestSupervisorKilled")
-	}
+// probeSupervise runs what TestSupervisorKilled kills.
+func probeSupervise(dir string) int {
 	bundle, err := OpenBundle(dir)
 	if err != nil {
-		t.Fatal(err)
+		return say("open", err)
 	}
-	_, err = Run(t.Context(), bundle, Options{
-		Args: []string{"sh", "-c", "trap '' TERM HUP INT; while :; do sleep 1; done"}, Started: func(pid int) { fmt.Printf("\npid %d\n", pid) },
+	_, err = Run(context.Background(), bundle, Options{
+		Args:    []string{"sh", "-c", "trap '' TERM HUP INT; while :; do sleep 1; done"},
+		Started: func(pid int) { fmt.Printf("\npid %d\n", pid) },
 	})
-	t.Fatal(err)
+	return say("it ended by itself", err)
 }
 
 // BenchmarkRun is the whole of a container without the start of ds-exec.
