@@ -63,47 +63,71 @@ func (r *runtimeFlags) options(command []string) (oci.RuntimeOptions, *oci.Platf
 }
 
 func bundleCommand() *cli.Command {
-	var r runtimeFlags
-	var fresh bool
-	return &cli.Command{
-		Name: "bundle", Args: "IMAGE DIR | --new IMAGE [[--] COMMAND [ARG]...]", StopAtOperand: true,
+	return bundleMaker(&cli.Command{
+		Name:  "bundle",
 		Short: "Make an OCI runtime bundle whose root is an overlay of the image's snapshots.",
 		Long: `DIR is made, or must be empty. ds-exec assembles the overlay; "ds-store unpack" makes a
 bundle for other runtimes. The image stays removable, its snapshots last as long as the bundle.
 
     ds-store bundle app:v1 run/ && ds-exec run run/
     ds-exec run --rm "$(ds-store bundle --new app:v1 -- sh -c id)"`,
-		Flags: func(f *cli.Flags) {
-			f.BoolVar(&fresh, "new", false, "make the bundle in the store's containers/ and print its path")
-			r.declare(f)
-		},
-		Run: func(ctx context.Context, stdio *cli.IO, args []string) error {
-			least := 2
-			if fresh {
-				least = 1
-			}
-			if err := operands(args, least, -1, "IMAGE or DIR"); err != nil {
-				return err
-			}
-			o, p, err := r.options(afterDashes(args[least:]))
+	}, enterToUnpack, func(ctx context.Context, _ *cli.IO, s *store.Store, img *store.Image, dir string, o oci.RuntimeOptions) error {
+		return s.WriteBundle(ctx, img, dir, o)
+	})
+}
+
+func unpackCommand() *cli.Command {
+	enter := func(s *store.Store, stdio *cli.IO, _ *store.Image) error { return enterUserNamespace(s, stdio) }
+	return bundleMaker(&cli.Command{
+		Name:  "unpack",
+		Short: "Make an OCI runtime bundle with the whole file system in DIR/rootfs.",
+		Long: `Nothing in DIR refers to the store, and any OCI runtime takes it.
+
+    ds-store unpack app:v1 b && runc run -b b app`,
+	}, enter, func(ctx context.Context, stdio *cli.IO, s *store.Store, img *store.Image, dir string, o oci.RuntimeOptions) error {
+		return s.UnpackBundle(ctx, img, dir, o, func(m string) { stdio.Warnf("%s", m) })
+	})
+}
+
+// bundleMaker completes a command that makes a bundle of an image: enter gives
+// an ordinary user what write needs, write makes the bundle in dir.
+func bundleMaker(c *cli.Command, enter func(*store.Store, *cli.IO, *store.Image) error,
+	write func(ctx context.Context, stdio *cli.IO, s *store.Store, img *store.Image, dir string, o oci.RuntimeOptions) error,
+) *cli.Command {
+	var r runtimeFlags
+	var fresh bool
+	c.Args, c.StopAtOperand = "IMAGE DIR | --new IMAGE [[--] COMMAND [ARG]...]", true
+	c.Flags = func(f *cli.Flags) {
+		f.BoolVar(&fresh, "new", false, "make the bundle in the store's containers/ and print its path")
+		r.declare(f)
+	}
+	c.Run = func(ctx context.Context, stdio *cli.IO, args []string) error {
+		least := 2
+		if fresh {
+			least = 1
+		}
+		if err := operands(args, least, -1, "IMAGE or DIR"); err != nil {
+			return err
+		}
+		o, p, err := r.options(afterDashes(args[least:]))
+		if err != nil {
+			return err
+		}
+		return withStore(stdio, func(s *store.Store) error {
+			img, err := s.Image(args[0], p)
 			if err != nil {
 				return err
 			}
-			return withStore(stdio, func(s *store.Store) error {
-				img, err := s.Image(args[0], p)
-				if err != nil {
-					return err
-				}
-				if err := enterToUnpack(s, stdio, img); err != nil {
-					return err
-				}
-				if !fresh {
-					return s.WriteBundle(ctx, img, args[1], o)
-				}
-				return newBundle(stdio, s, func(dir string) error { return s.WriteBundle(ctx, img, dir, o) })
-			})
-		},
+			if err := enter(s, stdio, img); err != nil {
+				return err
+			}
+			if !fresh {
+				return write(ctx, stdio, s, img, args[1], o)
+			}
+			return newBundle(stdio, s, func(dir string) error { return write(ctx, stdio, s, img, dir, o) })
+		})
 	}
+	return c
 }
 
 func afterDashes(args []string) []string {
@@ -124,51 +148,6 @@ func newBundle(stdio *cli.IO, s *store.Store, write func(dir string) error) erro
 	}
 	_, err = fmt.Fprintln(stdio.Stdout, dir)
 	return err
-}
-
-func unpackCommand() *cli.Command {
-	var r runtimeFlags
-	var fresh bool
-	return &cli.Command{
-		Name: "unpack", Args: "IMAGE DIR | --new IMAGE [[--] COMMAND [ARG]...]", StopAtOperand: true,
-		Short: "Make an OCI runtime bundle with the whole file system in DIR/rootfs.",
-		Long: `Nothing in DIR refers to the store, and any OCI runtime takes it.
-
-    ds-store unpack app:v1 b && runc run -b b app`,
-		Flags: func(f *cli.Flags) {
-			f.BoolVar(&fresh, "new", false, "make the bundle in the store's containers/ and print its path")
-			r.declare(f)
-		},
-		Run: func(ctx context.Context, stdio *cli.IO, args []string) error {
-			least := 2
-			if fresh {
-				least = 1
-			}
-			if err := operands(args, least, -1, "IMAGE or DIR"); err != nil {
-				return err
-			}
-			o, p, err := r.options(afterDashes(args[least:]))
-			if err != nil {
-				return err
-			}
-			return withStore(stdio, func(s *store.Store) error {
-				img, err := s.Image(args[0], p)
-				if err != nil {
-					return err
-				}
-				if err := enterUserNamespace(s, stdio); err != nil {
-					return err
-				}
-				write := func(dir string) error {
-					return s.UnpackBundle(ctx, img, dir, o, func(m string) { stdio.Warnf("%s", m) })
-				}
-				if !fresh {
-					return write(args[1])
-				}
-				return newBundle(stdio, s, write)
-			})
-		},
-	}
 }
 
 // enterUserNamespace makes an ordinary user root in a user namespace, where the
