@@ -1,5 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
-
 // Command ds-exec runs one process in isolation from an OCI runtime bundle.
 package main
 

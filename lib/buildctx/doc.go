@@ -1,5 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
-
 // Package buildctx is a directory as COPY and ADD see it: filtered by
 // .dockerignore, walked in one fixed order, hashed without reading what has
 // not changed. The same Context serves a build context (with ignore rules)

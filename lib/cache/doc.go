@@ -1,5 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
-
 // Package cache remembers what build steps gave: under the hash of everything
 // that a step's result depends on, the layer it made. It also remembers what
 // was hashed, so that a later build can say what changed.

@@ -1,5 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
-
 // Package elf finds what a program needs to start: its interpreter, the
 // libraries it loads directly and through others, and every symbolic link on
 // the way to them. It is for making small images out of a root directory.

@@ -1,5 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
-
 // Package layer turns directory trees into OCI layer tars and back: Create,
 // Diff, PackUpper and Pack write them; Apply, Flatten and Cat read them.
 //

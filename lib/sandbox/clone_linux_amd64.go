@@ -1,5 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
-
 package sandbox
 
 // canShare says that a child can share memory with its parent until execve, as

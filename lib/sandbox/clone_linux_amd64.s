@@ -1,5 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
-
 #include "textflag.h"
 
 #define SYS_clone 56

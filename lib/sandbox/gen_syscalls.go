@@ -1,5 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
-
 //go:build ignore
 
 // gen_syscalls writes the tables of system calls for filters from the numbers

@@ -1,5 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
-
 // Package sandbox runs one process in isolation from an OCI runtime bundle. It
 // is the only package that makes namespace, mount, seccomp, capability and
 // cgroup system calls.

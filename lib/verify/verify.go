@@ -1,5 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
-
 // Package verify proves that images, layers and stores are what they claim to
 // be, and says where they are not.
 //
