@@ -12,6 +12,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"docksmith/lib/sandbox"
 )
 
 // top is the directory made for this run; it is readable by every user, so
@@ -24,6 +26,13 @@ func TestMain(m *testing.M) {
 }
 
 func runTests(m *testing.M) int {
+	if dir := os.Getenv(removeVariable); dir != "" {
+		if err := sandbox.EnterUserNamespace(sandbox.UserNamespaceOptions{}); err != nil {
+			fmt.Fprintln(os.Stderr, "clean up:", err)
+			return 1
+		}
+		return removeTree(dir)
+	}
 	if top == "" {
 		dir, err := os.MkdirTemp("", "docksmith-test-")
 		if err != nil {
@@ -60,9 +69,31 @@ func buildPrograms(bin string) error {
 	return os.WriteFile(filepath.Join(bin, "docksmith"), script, 0o755)
 }
 
-// removeAll removes dir also when a test left directories without permission
-// to enter them.
+// removeVariable makes the test binary remove a directory and nothing else.
+const removeVariable = "DOCKSMITH_TEST_REMOVE"
+
+// removeAll removes dir. An ordinary user's stores have files of users that
+// exist in a user namespace alone; they are removed from inside one.
 func removeAll(dir string) {
+	if os.Geteuid() == 0 {
+		removeTree(dir)
+		return
+	}
+	self, err := os.Executable()
+	if err == nil {
+		cmd := exec.Command(self)
+		cmd.Env = append(os.Environ(), removeVariable+"="+dir)
+		cmd.Stderr = os.Stderr
+		err = cmd.Run()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "clean up:", err)
+	}
+}
+
+// removeTree removes dir also when a test left directories without permission
+// to enter them.
+func removeTree(dir string) int {
 	_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
 			_ = os.Chmod(path, 0o700) // RemoveAll below tells what could not be removed
@@ -71,5 +102,7 @@ func removeAll(dir string) {
 	})
 	if err := os.RemoveAll(dir); err != nil {
 		fmt.Fprintln(os.Stderr, "clean up:", err)
+		return 1
 	}
+	return 0
 }

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -59,8 +60,7 @@ func TestScriptAsUser(t *testing.T) {
 // reportInner shows the inner run's skips and passes as tests of their own, so
 // that they are counted.
 func reportInner(t *testing.T, out string) {
-	lines := strings.Split(out, "\n")
-	for i, line := range lines {
+	for _, line := range strings.Split(out, "\n") {
 		verdict, name, ok := strings.Cut(strings.TrimSpace(line), ": TestScript/")
 		if !ok || !strings.HasPrefix(verdict, "--- ") {
 			continue
@@ -69,13 +69,29 @@ func reportInner(t *testing.T, out string) {
 		t.Run(name, func(t *testing.T) {
 			switch verdict {
 			case "--- SKIP":
-				t.Skip(strings.TrimSpace(lines[max(i-1, 0)]))
+				t.Skip(skipReasons(t, name))
 			case "--- FAIL":
 				t.Fail()
 			}
 		})
 	}
 }
+
+// skipReasons are the sentences with which a script may skip.
+func skipReasons(t *testing.T, script string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("script", script+".txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reasons []string
+	for _, m := range skipLine.FindAllSubmatch(text, -1) {
+		reasons = append(reasons, string(m[1]))
+	}
+	return strings.Join(reasons, "; or ")
+}
+
+var skipLine = regexp.MustCompile(`(?m)^\[.*\] skip '(.*)'$`)
 
 func testRun() string {
 	for _, arg := range os.Args {
