@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -182,8 +183,12 @@ func (b *builder) build(ctx context.Context) (err error) {
 // report tells the result to those who asked.
 func (b *builder) report(r *build.Result) error {
 	if b.o.iidfile != "" {
-		if err := writeFile(b.o.iidfile, r.Descriptor.Digest.String()); err != nil {
-			return fmt.Errorf("write %s: %w", b.o.iidfile, err)
+		err := cli.WriteFile(b.o.iidfile, func(w io.Writer) error {
+			_, err := io.WriteString(w, r.Descriptor.Digest.String())
+			return err
+		})
+		if err != nil {
+			return err
 		}
 	}
 	b.show.built(r, b.settings.tags, time.Since(b.began))
@@ -192,20 +197,6 @@ func (b *builder) report(r *build.Result) error {
 		return err
 	}
 	return b.s.JSON(r.Descriptor)
-}
-
-// writeFile makes a file appear whole.
-func writeFile(name, text string) error {
-	f, err := os.CreateTemp(filepath.Dir(name), ".iid-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone after the rename
-	_, err = f.WriteString(text)
-	if err := errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), name)
 }
 
 // explain gives an error its place, its status and what to do about it.

@@ -121,7 +121,7 @@ func runCreate(ctx context.Context, s *cli.IO, o createFlags, args []string) err
 		return err
 	}
 	options.Root = o.root
-	return withOutput(s, o.out, func(w io.Writer) error {
+	return s.WithOutput(o.out, func(w io.Writer) error {
 		switch {
 		case o.overlay:
 			return layer.PackUpper(ctx, w, args[0], options)
@@ -188,7 +188,7 @@ time is a difference only with --timestamps=keep.
 			if err != nil {
 				return err
 			}
-			return withOutput(s, o.out, func(w io.Writer) error {
+			return s.WithOutput(o.out, func(w io.Writer) error {
 				return layer.Diff(ctx, w, args[0], args[1], options)
 			})
 		},

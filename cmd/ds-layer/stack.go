@@ -27,7 +27,7 @@ The layers are given from the bottom to the top. The result has no whiteouts.
 				return err
 			}
 			return withStack(s, args, func(layers []func() (io.ReadCloser, error)) error {
-				return withOutput(s, out, func(w io.Writer) error {
+				return s.WithOutput(out, func(w io.Writer) error {
 					return layer.Flatten(ctx, w, layers, layer.FlattenOptions{})
 				})
 			})

@@ -188,7 +188,7 @@ version of this program. The plain tar, and so the diff ID, stays as it is.
 				return err
 			}
 			return readTar(s, args, false, func(in *input) error {
-				return withOutput(s, out, func(w io.Writer) error { return recompress(ctx, in, w, c, level) })
+				return s.WithOutput(out, func(w io.Writer) error { return recompress(ctx, in, w, c, level) })
 			})
 		},
 	}

@@ -84,7 +84,7 @@ func getCommand() *cli.Command {
 				if head, _ := in.Peek(1); out == "" && len(head) == 1 && head[0] == '{' {
 					out = "-" // a document does no harm to a terminal
 				}
-				return writeOutput(stdio, out, func(w io.Writer) error {
+				return stdio.WithOutput(out, func(w io.Writer) error {
 					_, err := in.WriteTo(untilDone{ctx, w})
 					return err
 				})

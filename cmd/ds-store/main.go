@@ -4,9 +4,7 @@ package main
 
 import (
 	"errors"
-	"io"
 	"os"
-	"path/filepath"
 
 	"docksmith/lib/cli"
 	"docksmith/lib/layer"
@@ -128,32 +126,4 @@ func defaultCompression() string {
 		return c
 	}
 	return "gzip"
-}
-
-// writeOutput runs f on stdout or, for a file, on a temporary one that takes its
-// name only when it is whole and on disk.
-func writeOutput(stdio *cli.IO, file string, f func(io.Writer) error) (err error) {
-	if file == "" && stdio.Stdout.IsTerminal() {
-		return cli.Usagef("standard output is a terminal: use -o FILE, or -o - if you mean it")
-	}
-	if file == "" || file == "-" {
-		return f(stdio.Stdout)
-	}
-	out, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(out.Name())
-		}
-	}()
-	defer out.Close()
-	if err := f(out); err != nil {
-		return err
-	}
-	if err := errors.Join(out.Chmod(fileMode()), out.Sync(), out.Close()); err != nil {
-		return err
-	}
-	return os.Rename(out.Name(), file)
 }

@@ -145,7 +145,7 @@ an image whose layers change has another digest in the archive.`,
 				return err
 			}
 			return withStore(stdio, func(s *store.Store) error {
-				return writeOutput(stdio, out, func(w io.Writer) error { return s.Export(ctx, w, args, o) })
+				return stdio.WithOutput(out, func(w io.Writer) error { return s.Export(ctx, w, args, o) })
 			})
 		},
 	}
