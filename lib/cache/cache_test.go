@@ -72,6 +72,11 @@ func TestPutLookupDelete(t *testing.T) {
 	if c.Seen(other) {
 		t.Error("another instruction was seen")
 	}
+	none := &Preimage{}
+	none.AddFiles("files", nil)
+	if err := c.Put(none, want); err != nil || !c.Seen(&Preimage{}) {
+		t.Errorf("a list of no files was not seen: %v", err)
+	}
 	if pre, err := c.Preimage(p.Key()); err != nil || pre.Key() != p.Key() {
 		t.Errorf("the pre-image: %v", err)
 	}

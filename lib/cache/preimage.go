@@ -98,8 +98,11 @@ func (p *Preimage) Add(name, value string) {
 	p.Components = append(p.Components, Component{Name: name, Value: value})
 }
 
-// AddFiles appends a component that is a list of files.
+// AddFiles appends a component that is a list of files, be it empty.
 func (p *Preimage) AddFiles(name string, files []File) {
+	if files == nil {
+		files = []File{}
+	}
 	p.Components = append(p.Components, Component{Name: name, Files: files})
 }
 
@@ -123,7 +126,7 @@ func (p *Preimage) Key() string { return p.sum(true) }
 func (p *Preimage) prefix() string { return p.sum(false) }
 
 func (p *Preimage) hasFiles() bool {
-	return slices.ContainsFunc(p.Components, func(c Component) bool { return len(c.Files) > 0 })
+	return slices.ContainsFunc(p.Components, func(c Component) bool { return c.Files != nil })
 }
 
 func (p *Preimage) sum(files bool) string {

@@ -87,7 +87,7 @@ func (c *container) prepare(m specs.Mount) (*mount, error) {
 		}
 		return pm, err
 	case m.Type == "devpts":
-		fixDevpts(pm)
+		fixDevpts(pm, m.Options)
 	case m.Type == "":
 		return nil, errors.New("no type")
 	}
@@ -110,8 +110,12 @@ func (c *container) onlyHosts(fstype string) string {
 	return ""
 }
 
-// fixDevpts leaves the group of terminals out where it has no id.
-func fixDevpts(pm *mount) {
+// fixDevpts leaves the group of terminals out where it has no id. Terminals are
+// devices: a new instance holds nothing else, and ptmx there must open.
+func fixDevpts(pm *mount, options []string) {
+	if !slices.Contains(options, "nodev") {
+		pm.attr.set &^= unix.MOUNT_ATTR_NODEV
+	}
 	pm.attr.data = slices.DeleteFunc(pm.attr.data, func(o string) bool {
 		gid, ok := strings.CutPrefix(o, "gid=")
 		n, err := strconv.ParseUint(gid, 10, 32)

@@ -211,6 +211,14 @@ func TestMountPointsBehindLinks(t *testing.T) {
 	}
 }
 
+// TestTerminalsOpen asks for a new terminal, as apt, script and sshd do.
+func TestTerminalsOpen(t *testing.T) {
+	b := newBox(t)
+	if out := b.sh(": <>/dev/ptmx && ls /dev/pts"); out != "ptmx\n" {
+		t.Errorf("unexpected:\n%s", out)
+	}
+}
+
 func TestReadonlyRoot(t *testing.T) {
 	b := newBox(t)
 	b.opts.Readonly = true
