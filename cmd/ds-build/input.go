@@ -212,7 +212,12 @@ func (in *inputs) ignoreRules(file string) (*buildctx.Ignore, error) {
 			return nil, err
 		}
 	}
-	root, err := rootfs.Open(in.dir)
+	return readIgnore(in.dir)
+}
+
+// readIgnore reads the .dockerignore of a context.
+func readIgnore(dir string) (*buildctx.Ignore, error) {
+	root, err := rootfs.Open(dir)
 	if err != nil {
 		return nil, err
 	}

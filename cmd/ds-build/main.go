@@ -28,6 +28,7 @@ type options struct {
 	tags      []string
 	buildArgs []string
 	labels    []string
+	contexts  []string
 	target    string
 	platform  string
 	network   string
@@ -56,6 +57,7 @@ func (o *options) declare(f *cli.Flags) {
 	f.StringVarP(&o.file, "file", "f", "", "read `FILE`, a Dockerfile or a plan, instead of standard input")
 	f.StringArrayVarP(&o.tags, "tag", "t", nil, "give the image the `NAME[:TAG]`; may be repeated")
 	f.StringArrayVar(&o.buildArgs, "build-arg", nil, "set a build argument, `NAME=VALUE`; a lone NAME takes the environment's value")
+	f.StringArrayVar(&o.contexts, "build-context", nil, "a further context, `NAME=DIRECTORY`, oci-layout://PATH or docker-image://IMAGE; may be repeated")
 	f.StringVar(&o.target, "target", "", "build `STAGE`, a name or a number, instead of the last")
 	f.BoolVar(&o.noCache, "no-cache", false, "run every step, whatever the cache knows")
 	f.StringVar(&o.network, "network", "none", "what RUN steps may reach: `none` or host")

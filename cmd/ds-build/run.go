@@ -61,6 +61,7 @@ type settings struct {
 	tags        []oci.Ref
 	args        map[string]string
 	labels      map[string]string
+	contexts    map[string]string
 	platform    oci.Platform
 	epoch       time.Time
 	compression layer.Compression
@@ -83,6 +84,9 @@ func (o *options) settings() (settings, error) {
 		return v, err
 	}
 	if v.labels, err = pairs("label", o.labels, false); err != nil {
+		return v, err
+	}
+	if v.contexts, err = pairs("build-context", o.contexts, false); err != nil {
 		return v, err
 	}
 	if o.platform != "" {
@@ -162,10 +166,16 @@ func (b *builder) build(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	stored := &images{b.store, b.settings.compression}
+	further, err := openContexts(b.settings.contexts, stored, b.in.index)
+	if err != nil {
+		return err
+	}
+	defer further.close()
 	result, err := build.Build(ctx, b.in.plan, build.Options{
-		Store:  &images{b.store, b.settings.compression},
+		Store:  stored,
 		Runner: run, Cache: known, Account: account,
-		Context: b.in.context, Index: b.in.index, View: sandbox.OverlayView,
+		Context: b.in.context, Contexts: further.named, Index: b.in.index, View: sandbox.OverlayView,
 		Args: b.settings.args, Target: b.o.target, NoCache: b.o.noCache, NoOverlay: b.o.noOverlay, Network: b.o.network,
 		Platform: b.settings.platform, Epoch: b.settings.epoch, Labels: b.settings.labels,
 		Output: b.show.output(), Events: b.show.event,

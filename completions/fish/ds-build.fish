@@ -3,6 +3,7 @@ complete -c ds-build -f
 complete -c ds-build -s f -l file -r -F -d 'read FILE, a Dockerfile or a plan, instead of standard input'
 complete -c ds-build -s t -l tag -x -a '(ds-store ls --null 2>/dev/null | tr \'\\0\' \'\\n\')' -d 'give the image the NAME[:TAG]; may be repeated'
 complete -c ds-build -l build-arg -x -d 'set a build argument, NAME=VALUE; a lone NAME takes the environment\'s value'
+complete -c ds-build -l build-context -x -d 'a further context, NAME=DIRECTORY, oci-layout://PATH or docker-image://IMAGE; may be repeated'
 complete -c ds-build -l target -x -d 'build STAGE, a name or a number, instead of the last'
 complete -c ds-build -l no-cache -d 'run every step, whatever the cache knows'
 complete -c ds-build -l network -x -a 'none host' -d 'what RUN steps may reach: none or host'

@@ -45,6 +45,10 @@ type Options struct {
 	// View opens a read-only view of the merged directories, top first.
 	View func(lowers []string) (*os.File, error)
 
+	// Contexts are the further places to take files and bases from, by name. A
+	// name of a stage puts the context in the stage's place.
+	Contexts map[string]NamedContext
+
 	// Args are the values of --build-arg.
 	Args map[string]string
 	// Target is the name or index of the stage to build; default the last.
@@ -118,20 +122,21 @@ func (e *StepError) Unwrap() error { return e.Err }
 
 // builder is one build.
 type builder struct {
-	o       Options
-	given   bool // o.Platform was asked for
-	plan    *plan.Plan
-	escape  byte
-	globals scope // arguments of FROM lines, platform arguments included
-	target  int
-	order   []int // needed stages, each after those it needs
-	total   int   // instructions in them
-	step    int   // instructions begun
-	stages  map[int]*stage
-	images  map[string]*stage // images named in --from, by name and platform
-	used    map[string]bool   // build arguments that something declared
-	copies  Temp              // of the roots of stages, without an overlay
-	result  Result
+	o        Options
+	given    bool // o.Platform was asked for
+	plan     *plan.Plan
+	escape   byte
+	globals  scope                    // arguments of FROM lines, platform arguments included
+	contexts map[string]*NamedContext // by contextName
+	target   int
+	order    []int // needed stages, each after those it needs
+	total    int   // instructions in them
+	step     int   // instructions begun
+	stages   map[int]*stage
+	images   map[string]*stage // images named in --from, by name and platform
+	used     map[string]bool   // build arguments that something declared
+	copies   Temp              // of the roots of stages, without an overlay
+	result   Result
 }
 
 func newBuilder(p *plan.Plan, o Options) (*builder, error) {
@@ -159,6 +164,7 @@ func newBuilder(p *plan.Plan, o Options) (*builder, error) {
 	if p.Escape != "" {
 		b.escape = p.Escape[0]
 	}
+	b.setContexts()
 	if err := b.resolveTarget(); err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ type copyJob struct {
 	b      *builder
 	s      *stage
 	st     *plan.Step
-	from   *stage // nil: the build context
+	from   source
 	words  []string
 	docs   []document
 	dest   string // absolute, clean
@@ -41,7 +41,7 @@ type document struct{ name, text string }
 
 // copyFiles executes COPY and ADD.
 func (b *builder) copyFiles(ctx context.Context, s *stage, st *plan.Step) (Event, error) {
-	c, err := b.newCopy(s, st)
+	c, err := b.newCopy(ctx, s, st)
 	if err != nil {
 		return Event{}, err
 	}
@@ -52,7 +52,7 @@ func (b *builder) copyFiles(ctx context.Context, s *stage, st *plan.Step) (Event
 }
 
 // newCopy evaluates the words of the step.
-func (b *builder) newCopy(s *stage, st *plan.Step) (*copyJob, error) {
+func (b *builder) newCopy(ctx context.Context, s *stage, st *plan.Step) (*copyJob, error) {
 	if len(st.Args) < 2 {
 		return nil, errors.New("want a source and a destination")
 	}
@@ -73,8 +73,9 @@ func (b *builder) newCopy(s *stage, st *plan.Step) (*copyJob, error) {
 	base := path.Base(word)
 	c.inside = strings.HasSuffix(word, "/") || base == "." || base == ".." || len(c.words)+len(c.docs) > 1
 	c.dest = s.absolute(word)
-	if from, ok := st.Flag("from"); ok {
-		c.from, err = b.copySource(s, st, from)
+	o, ok, err := b.copyOrigin(st, s.index)
+	if err == nil && ok {
+		c.from, err = b.source(ctx, s, o)
 	}
 	return c, err
 }
@@ -133,22 +134,6 @@ func (c *copyJob) setSources() error {
 	return nil
 }
 
-// copySource is the stage or image that --from names.
-func (b *builder) copySource(s *stage, st *plan.Step, from string) (*stage, error) {
-	n, ok, err := b.copiedStage(st, s.index)
-	if err != nil {
-		return nil, err
-	}
-	if !ok {
-		p := s.platform()
-		return b.image(from, &p)
-	}
-	if b.stages[n] == nil {
-		return nil, fmt.Errorf("--from=%s: that stage is not part of this build", from)
-	}
-	return b.stages[n], nil
-}
-
 // text is the history entry, with values in place of variables.
 func (c *copyJob) text() string {
 	words := []string{c.st.Op}
@@ -201,11 +186,11 @@ func (c *copyJob) preimage() *cache.Preimage {
 // quick is a key that names the source stage by its layers instead of its
 // files: when nothing of it changed, nothing of it needs to be unpacked.
 func (c *copyJob) quick() *cache.Preimage {
-	if c.from == nil {
+	if c.from.stage == nil {
 		return nil
 	}
 	p := c.preimage()
-	p.Add("from", c.from.chain.String())
+	p.Add("from", c.from.stage.chain.String())
 	return p
 }
 

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"docksmith/lib/dockerfile"
 	"docksmith/lib/plan"
 )
 
@@ -103,17 +102,16 @@ func (b *builder) needs(i int) ([]int, error) {
 		return nil, err
 	}
 	var needs []int
-	// FROM takes names alone: a number there is an image name.
-	if n, ok := findStage(b.plan, name, i); ok && strings.EqualFold(b.plan.Stages[n].Name, name) {
-		needs = append(needs, n)
+	if o := b.baseOrigin(name, i); o.stage >= 0 {
+		needs = append(needs, o.stage)
 	}
 	for k := range s.Steps {
-		n, ok, err := b.copiedStage(&s.Steps[k], i)
+		o, ok, err := b.copyOrigin(&s.Steps[k], i)
 		if err != nil {
 			return nil, err
 		}
-		if ok && !slices.Contains(needs, n) {
-			needs = append(needs, n)
+		if ok && o.stage >= 0 && !slices.Contains(needs, o.stage) {
+			needs = append(needs, o.stage)
 		}
 	}
 	return needs, nil
@@ -126,25 +124,4 @@ func (b *builder) baseName(s *plan.Stage) (string, error) {
 		err = fmt.Errorf("FROM %s: the name of the base image is empty", s.From)
 	}
 	return name, b.fault(s.Line, err)
-}
-
-// copiedStage is the stage that a COPY --from of stage i names, if it names one.
-func (b *builder) copiedStage(st *plan.Step, i int) (int, bool, error) {
-	from, ok := st.Flag("from")
-	if st.Op != dockerfile.Copy || !ok {
-		return 0, false, nil
-	}
-	if strings.ContainsRune(from, '$') {
-		return 0, false, b.errorf(st, "--from=%s: variables are not expanded here; name a stage with FROM $VARIABLE AS NAME and copy from that", from)
-	}
-	if n, ok := findStage(b.plan, from, i); ok {
-		return n, true, nil
-	}
-	if _, err := strconv.Atoi(from); err == nil {
-		return 0, false, b.errorf(st, "--from=%s: there is no stage %s before this one", from, from)
-	}
-	if strings.EqualFold(b.plan.Stages[i].Name, from) && from != "" {
-		return 0, false, b.errorf(st, "--from=%s: a stage cannot copy from itself", from)
-	}
-	return 0, false, nil
 }

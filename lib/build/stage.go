@@ -78,7 +78,7 @@ func (b *builder) buildStage(ctx context.Context, i int) error {
 	p := &b.plan.Stages[i]
 	b.step++
 	started := b.start(p.Name, p.Line, stageText(p))
-	s, err := b.begin(p)
+	s, err := b.begin(ctx, p)
 	if err != nil {
 		return b.fault(p.Line, err)
 	}
@@ -116,7 +116,7 @@ func stageText(p *plan.Stage) string {
 }
 
 // begin makes the state a stage starts with, from what its FROM names.
-func (b *builder) begin(p *plan.Stage) (*stage, error) {
+func (b *builder) begin(ctx context.Context, p *plan.Stage) (*stage, error) {
 	name, err := b.baseName(p)
 	if err != nil {
 		return nil, err
@@ -126,12 +126,15 @@ func (b *builder) begin(p *plan.Stage) (*stage, error) {
 		return nil, err
 	}
 	var s *stage
-	if n, ok := findStage(b.plan, name, p.Index); ok && strings.EqualFold(b.plan.Stages[n].Name, name) {
-		s = b.stages[n].derive()
-	} else if name == "scratch" {
+	o := b.baseOrigin(name, p.Index)
+	files := o.context != nil && o.context.Files != nil
+	switch {
+	case o.stage >= 0:
+		s = b.stages[o.stage].derive()
+	case o.name == scratch, files:
 		s = b.emptyStage(cmp.Or(platform, &b.o.Platform))
-	} else {
-		base, err := b.image(name, platform)
+	default:
+		base, err := b.imageOf(ctx, o, platform)
 		if err != nil {
 			return nil, err
 		}
@@ -145,7 +148,10 @@ func (b *builder) begin(p *plan.Stage) (*stage, error) {
 	if s.name == "" {
 		s.name = fmt.Sprint(p.Index)
 	}
-	return s, nil
+	if files {
+		err = b.runStep(ctx, s, filesStep(p, o.name), false)
+	}
+	return s, err
 }
 
 // platformOf is the platform that a stage asks its base for: that of the FROM
@@ -167,6 +173,17 @@ func (b *builder) platformOf(p *plan.Stage) (*oci.Platform, error) {
 
 // image is a stored image as a finished stage.
 func (b *builder) image(name string, p *oci.Platform) (*stage, error) {
+	return b.keepImage(name, p, func() (*Base, error) {
+		base, err := b.o.Store.Image(name, p)
+		if errors.Is(err, oci.ErrNotFound) {
+			err = &MissingImageError{Name: name, Err: err}
+		}
+		return base, err
+	})
+}
+
+// keepImage makes what find gives a finished stage, once for a name and platform.
+func (b *builder) keepImage(name string, p *oci.Platform, find func() (*Base, error)) (*stage, error) {
 	key := name
 	if p != nil {
 		key = oci.PlatformString(*p) + " " + name
@@ -174,10 +191,7 @@ func (b *builder) image(name string, p *oci.Platform) (*stage, error) {
 	if s := b.images[key]; s != nil {
 		return s, nil
 	}
-	base, err := b.o.Store.Image(name, p)
-	if errors.Is(err, oci.ErrNotFound) {
-		return nil, &MissingImageError{Name: name, Err: err}
-	}
+	base, err := find()
 	if err != nil {
 		return nil, err
 	}
@@ -217,10 +231,10 @@ func (b *builder) takeTriggers(s *stage, p *plan.Stage) ([]plan.Step, error) {
 		if err := b.checkStep(&st); err != nil {
 			return nil, err
 		}
-		if n, ok, err := b.copiedStage(&st, p.Index); err != nil {
+		if o, ok, err := b.copyOrigin(&st, p.Index); err != nil {
 			return nil, err
-		} else if ok && b.stages[n] == nil {
-			return nil, fmt.Errorf("trigger %q of the base image copies from stage %s, which nothing else in this build needs", text, b.plan.Stages[n].Name)
+		} else if ok && o.stage >= 0 && b.stages[o.stage] == nil {
+			return nil, fmt.Errorf("trigger %q of the base image copies from stage %s, which nothing else in this build needs", text, b.stageName(o.stage))
 		}
 		steps = append(steps, st)
 	}

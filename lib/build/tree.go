@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -11,18 +12,11 @@ import (
 
 var errNoView = errors.New("nothing here can merge them")
 
-// openTree opens what a COPY takes files from: the root of a stage, or, for
-// nil, the build context.
-func (b *builder) openTree(ctx context.Context, from *stage) (*tree, error) {
-	if from == nil && b.o.Context == nil {
-		t, err := b.emptyTree()
-		if err == nil {
-			t.root = nil
-		}
-		return t, err
-	}
+// openTree opens what a COPY takes files from.
+func (b *builder) openTree(ctx context.Context, src source) (*tree, error) {
+	from := src.stage
 	if from == nil {
-		return &tree{files: b.o.Context}, nil
+		return b.openFiles(cmp.Or(src.files, b.o.Context))
 	}
 	if len(from.layers) == 0 {
 		return b.emptyTree()
@@ -45,6 +39,18 @@ func (b *builder) openTree(ctx context.Context, from *stage) (*tree, error) {
 		files.Close()
 		root.Close()
 	}}, nil
+}
+
+// openFiles opens a directory that is no root; nil is an empty one.
+func (b *builder) openFiles(files *buildctx.Context) (*tree, error) {
+	if files != nil {
+		return &tree{files: files}, nil
+	}
+	t, err := b.emptyTree()
+	if err == nil {
+		t.root = nil
+	}
+	return t, err
 }
 
 // emptyTree stands for the root of a stage without layers.

@@ -12,14 +12,8 @@ import (
 
 // ociImages reads the images of an OCI image layout.
 func (in *incoming) ociImages(ctx context.Context, layout, index []byte, o ImportOptions) ([]candidate, error) {
-	var v struct {
-		Version string `json:"imageLayoutVersion"`
-	}
-	if err := json.Unmarshal(layout, &v); err != nil {
-		return nil, fmt.Errorf("oci-layout: %w", err)
-	}
-	if v.Version != "1.0.0" {
-		return nil, fmt.Errorf("oci-layout: version %q: want 1.0.0", v.Version)
+	if err := layoutVersion(layout); err != nil {
+		return nil, err
 	}
 	idx, err := oci.DecodeIndex(index, "")
 	if err != nil {
@@ -41,6 +35,19 @@ func (in *incoming) ociImages(ctx context.Context, layout, index []byte, o Impor
 		}
 	}
 	return found, nil
+}
+
+func layoutVersion(layout []byte) error {
+	var v struct {
+		Version string `json:"imageLayoutVersion"`
+	}
+	if err := json.Unmarshal(layout, &v); err != nil {
+		return fmt.Errorf("oci-layout: %w", err)
+	}
+	if v.Version != "1.0.0" {
+		return fmt.Errorf("oci-layout: version %q: want 1.0.0", v.Version)
+	}
+	return nil
 }
 
 // groupByName puts the entries of one name together, in the order of their first.
@@ -161,7 +168,7 @@ func (in *incoming) readManifest(ctx context.Context, raw []byte, c *candidate, 
 		return fmt.Errorf("%s: %w", c.desc.Digest, err)
 	}
 	for _, l := range layers {
-		f, err := in.blob(ctx, l.Descriptor)
+		f, err := in.layerFile(ctx, l)
 		if err != nil {
 			return err
 		}

@@ -29,6 +29,8 @@ type incoming struct {
 	dir   *os.Root // nil for an archive, whose files are all in files
 	files map[string]*spooled
 	count int
+	// trusting takes layers that the store has without reading them again.
+	trusting bool
 }
 
 // spooled is one of the files.
