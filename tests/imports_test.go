@@ -42,6 +42,7 @@ var mayUse = map[string]string{
 	"github.com/opencontainers/image-spec":   "oci",
 	"github.com/opencontainers/runtime-spec": "oci sandbox store build cmd",
 	"github.com/spf13/pflag":                 "cli",
+	"github.com/ulikunitz/xz":                "layer",
 	"golang.org/x/sys":                       "rootfs sandbox layer store buildctx cache cmd",
 	"github.com/zeebo/blake3":                "buildctx cache",
 }

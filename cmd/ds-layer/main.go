@@ -9,7 +9,7 @@ func main() {
 	cli.Main(&cli.Command{
 		Name:  "ds-layer",
 		Short: "Turn directory trees into layer tars and back.",
-		Long: `LAYER is a layer tar, plain or compressed with gzip, zstd or bzip2, told by its
+		Long: `LAYER is a layer tar, plain or compressed with gzip, zstd, bzip2 or xz, told by its
 first bytes; "-" or nothing is standard input. A layer goes to standard output
 unless -o names a file, and is never sent to a terminal unless -o is "-".
 Exit status: 0 done, 1 failed, 2 wrong usage.

@@ -114,7 +114,7 @@ func addLayerCommand() *cli.Command {
 	return &cli.Command{
 		Name: "add-layer", Args: "[LAYER]",
 		Short: "Store a layer tar and print its diff ID.",
-		Long: `LAYER is a tar, plain or compressed with gzip, zstd or bzip2; "-" or none is standard
+		Long: `LAYER is a tar, plain or compressed with gzip, zstd, bzip2 or xz; "-" or none is standard
 input. It is read to its end and must be a whole tar. The diff ID, the digest of
 the plain tar, names the layer for "ds-store commit --layer".
 

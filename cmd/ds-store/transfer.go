@@ -20,7 +20,7 @@ func importCommand() *cli.Command {
 		Short: "Take images in: an OCI layout, docker save output, or a root file system's tar.",
 		Long: `What the input is is told by its content: a directory or a tar with an OCI image layout,
 with what docker save writes, or the tar of a root file system; plain or compressed
-with gzip, zstd or bzip2. Everything is checked before anything is visible. It prints the digest
+with gzip, zstd, bzip2 or xz. Everything is checked before anything is visible. It prints the digest
 of each image. A name that another image has moves, as with docker load, and a warning
 says what it was.`,
 		Flags: func(f *cli.Flags) {

@@ -58,9 +58,6 @@ func (c *copyJob) unpack(ctx context.Context, d *draft, dest string, p *pick, o 
 	}
 }
 
-// magicXz begins every xz stream.
-var magicXz = []byte("\xfd7zXZ\x00")
-
 // isArchive tells whether a file holds a tar. A file that is compressed and
 // holds something else is copied as it is.
 func (c *copyJob) isArchive(p *pick) (bool, error) {
@@ -72,24 +69,24 @@ func (c *copyJob) isArchive(p *pick) (bool, error) {
 		return false, err
 	}
 	defer f.Close()
-	head := make([]byte, len(magicXz))
-	n, err := io.ReadFull(f, head)
-	if err != nil && err != io.ErrUnexpectedEOF {
-		return false, err
-	}
-	if bytes.Equal(head[:n], magicXz) {
-		return false, fmt.Errorf("%s: archives compressed with xz are not supported yet", p.shown)
-	}
-	plain, _, err := layer.Decompress(io.MultiReader(bytes.NewReader(head[:n]), f), layer.DecompressOptions{})
+	plain, _, err := layer.Decompress(f, layer.DecompressOptions{})
 	if err != nil {
-		return false, nil
+		return false, tooLarge(p, err)
 	}
 	defer plain.Close()
 	block := make([]byte, 512)
 	if _, err := io.ReadFull(plain, block); err != nil {
-		return false, nil
+		return false, tooLarge(p, err)
 	}
 	return isTarHeader(block), nil
+}
+
+// tooLarge keeps the one error that does not say that a file is no archive.
+func tooLarge(p *pick, err error) error {
+	if errors.Is(err, layer.ErrTooLarge) {
+		return fmt.Errorf("%s: %w", p.shown, err)
+	}
+	return nil
 }
 
 // isTarHeader checks the sum that every tar header carries: an octal number at

@@ -40,7 +40,7 @@ func (b *builder) checkStep(st *plan.Step) error {
 var supported = map[string][]string{
 	dockerfile.Run:  {"network"},
 	dockerfile.Copy: {"from", "chown", "chmod", "exclude", "link", "parents"},
-	dockerfile.Add:  {"chown", "chmod", "exclude", "link"},
+	dockerfile.Add:  {"chown", "chmod", "exclude", "link", "unpack"},
 }
 
 func (b *builder) checkFlag(st *plan.Step, f plan.Flag) error {

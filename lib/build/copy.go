@@ -30,6 +30,7 @@ type copyJob struct {
 	exclude *buildctx.Ignore
 	parents bool
 	link    bool
+	unpacks bool // archives become what is in them
 
 	tree  *tree
 	picks []pick
@@ -57,6 +58,11 @@ func (b *builder) newCopy(ctx context.Context, s *stage, st *plan.Step) (*copyJo
 		return nil, errors.New("want a source and a destination")
 	}
 	c := &copyJob{b: b, s: s, st: st, parents: st.IsSet("parents"), link: st.IsSet("link")}
+	if v, ok := st.Flag("unpack"); ok {
+		c.unpacks = v == "true"
+	} else {
+		c.unpacks = st.Op == dockerfile.Add
+	}
 	if err := c.setFlags(); err != nil {
 		return nil, err
 	}
@@ -170,7 +176,7 @@ func (c *copyJob) preimage() *cache.Preimage {
 	p := c.b.newPreimage(c.s, c.st)
 	flags := []string{c.st.Op}
 	for _, f := range c.st.Flags {
-		if f.Name == "exclude" || f.Name == "link" || f.Name == "parents" {
+		if f.Name == "exclude" || f.Name == "link" || f.Name == "parents" || f.Name == "unpack" {
 			flags = append(flags, "--"+f.Name+"="+f.Value)
 		}
 	}

@@ -8,7 +8,6 @@ import (
 
 	"docksmith/lib/buildctx"
 	"docksmith/lib/cache"
-	"docksmith/lib/dockerfile"
 	"docksmith/lib/layer"
 )
 
@@ -46,7 +45,7 @@ func (c *copyJob) place(ctx context.Context, d *draft, o owner, m *maker) error 
 // placePick puts one source and what is in it into the draft.
 func (c *copyJob) placePick(ctx context.Context, d *draft, dest string, items []item, o owner, m *maker) error {
 	p := items[0].pick
-	if c.st.Op == dockerfile.Add && p.info.Type == buildctx.File {
+	if c.unpacks && p.info.Type == buildctx.File {
 		if done, err := c.unpack(ctx, d, dest, p, o, m); done || err != nil {
 			return err
 		}

@@ -17,9 +17,10 @@ const (
 	Gzip                     // RFC 1952
 	Zstd                     // RFC 8878
 	Bzip2                    // read only
+	Xz                       // read only
 )
 
-var compressionNames = [...]string{"none", "gzip", "zstd", "bzip2"}
+var compressionNames = [...]string{"none", "gzip", "zstd", "bzip2", "xz"}
 
 func (c Compression) String() string {
 	if int(c) < len(compressionNames) {

@@ -14,6 +14,7 @@ import (
 
 const (
 	defaultRatio = 1100     // gzip cannot do more than 1032
+	xzRatio      = 8000     // zeros make 6900
 	freeBytes    = 16 << 30 // above which the ratio counts: zeros of a sparse file are no bomb
 	maxWindow    = 128 << 20
 	aheadSize    = 256 << 10
@@ -26,7 +27,7 @@ var ErrTooLarge = errors.New("expands beyond the limit")
 // DecompressOptions bound what a compressed stream may cost.
 type DecompressOptions struct {
 	// MaxRatio is how many bytes may come out for one that went in, once more than
-	// Free have come out. Default 1100, which a gzip stream cannot reach; negative: no limit.
+	// Free have come out. Default 1100, which a gzip stream cannot reach, for xz 8000; negative: no limit.
 	MaxRatio int64
 	// Free is the plain size below which no ratio is suspicious. Default 16 GiB.
 	Free int64
@@ -35,9 +36,9 @@ type DecompressOptions struct {
 }
 
 // Decompress gives the plain bytes of r, whose format it tells by its first bytes: gzip,
-// zstd, bzip2, or none of them. A cut stream is io.ErrUnexpectedEOF, never a clean
+// zstd, bzip2, xz, or none of them. A cut stream is io.ErrUnexpectedEOF, never a clean
 // end; bytes after the end of a compressed stream are an error, except a
-// further gzip member, zstd frame or bzip2 stream. An empty r is plain and empty.
+// further gzip member, zstd frame, bzip2 or xz stream. An empty r is plain and empty.
 //
 // Compressed streams are read and expanded ahead by a goroutine, in bounded memory. Close
 // waits for it, and so for a Read of r that is under way; it does not close r.
@@ -53,9 +54,6 @@ func Decompress(r io.Reader, o DecompressOptions) (io.ReadCloser, Compression, e
 	var end func()
 	switch c {
 	case None:
-		if bytes.HasPrefix(magic, []byte("\xfd7zXZ\x00")) {
-			return nil, None, errors.New("xz compression cannot be read here")
-		}
 		return io.NopCloser(&limitReader{r: br, in: in, o: o.withDefaults(c)}), None, nil
 	case Gzip:
 		plain, err = gzip.NewReader(br)
@@ -68,6 +66,8 @@ func Decompress(r io.Reader, o DecompressOptions) (io.ReadCloser, Compression, e
 		}
 	case Bzip2:
 		plain = bzip2.NewReader(br)
+	case Xz:
+		plain, err = newXzReader(br)
 	}
 	if err != nil {
 		return nil, c, decompressError(c, err)
@@ -87,6 +87,8 @@ func detect(b []byte) Compression {
 		return Zstd // a skippable frame comes first
 	case len(b) >= 4 && bytes.HasPrefix(b, []byte("BZh")) && b[3] >= '1' && b[3] <= '9':
 		return Bzip2
+	case bytes.HasPrefix(b, magicXz):
+		return Xz
 	}
 	return None
 }
@@ -104,6 +106,9 @@ func decompressError(c Compression, err error) error {
 func (o DecompressOptions) withDefaults(c Compression) DecompressOptions {
 	if o.MaxRatio == 0 {
 		o.MaxRatio = defaultRatio
+		if c == Xz {
+			o.MaxRatio = xzRatio
+		}
 	}
 	if o.Free == 0 {
 		o.Free = freeBytes

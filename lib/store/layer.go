@@ -237,7 +237,7 @@ func readLayer(ctx context.Context, blob io.Reader) (digest.Digest, layer.Compre
 		return "", layer.None, err
 	}
 	defer tar.Close()
-	if c == layer.Bzip2 {
+	if c == layer.Bzip2 || c == layer.Xz {
 		return "", layer.None, fmt.Errorf("a layer is not compressed with %s", c)
 	}
 	sum := newSummer(-1)
