@@ -28,7 +28,7 @@ func (in *Instruction) arguments(rest string, escape byte) (err error) {
 	case Healthcheck:
 		err = in.healthcheck(rest)
 	case Env, Label:
-		in.Args, err = keyValues(in.Op, rest, escape)
+		in.Args, in.notes.oldForm, err = keyValues(in.Op, rest, escape)
 	case Arg:
 		in.Args = quotedWords(rest, escape)
 	default: // Maintainer, Stopsignal, User, Workdir

@@ -145,7 +145,9 @@ func TestErrors(t *testing.T) {
 		// directives
 		{"# escape=\\\n# escape=\\\nFROM a", "2: a second escape directive"},
 		{"# syntax=a\n# SYNTAX=b\nFROM a", "2: a second syntax directive"},
-		{"# check=a\n# check=b\nFROM a", "2: a second check directive"},
+		{"# check=skip=all\n# check=error=true\nFROM a", "2: a second check directive"},
+		{"# syntax=x\n# check=skip\nFROM a", `2: check directive: option "skip" has no value: write skip=NAME, error=true or experimental=NAME`},
+		{"# check=error=on\nFROM a", `1: check directive: error="on" is neither true nor false`},
 		{"# escape=ab\nFROM a", "1: escape directive: \"ab\" is neither \\ nor `"},
 	} {
 		src := test.src

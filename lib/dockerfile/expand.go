@@ -37,7 +37,8 @@ type Expansion struct {
 	// Words is filled by [Expander.Words] alone.
 	Words []string
 	// Used are the names that were set and had a say in Value, Undefined those
-	// that were asked for in vain; each once, in the order of the text.
+	// that were asked for in vain, where the word does not provide for it (as
+	// ${x:-word} and ${x+word} do); each once, in the order of the text.
 	Used, Undefined []string
 }
 
@@ -98,15 +99,16 @@ func (x Expander) wrap(word string, err error) error {
 	return fmt.Errorf("expand %s: %w", quoted(word), err)
 }
 
-// get looks a name up and notes that it was asked for.
-func (l *lexer) get(name string) (value string, set bool, err error) {
+// get looks a name up and notes that it was asked for; provided says that the
+// word has an answer for a name that is not set.
+func (l *lexer) get(name string, provided bool) (value string, set bool, err error) {
 	if l.env != nil {
 		value, set = l.env(name)
 	}
 	if l.idle > 0 {
 		return value, set, nil
 	}
-	if !l.asked[name] {
+	if !l.asked[name] && (set || !provided) {
 		if l.asked == nil {
 			l.asked = map[string]bool{}
 		}
@@ -136,7 +138,7 @@ func (l *lexer) dollar() (string, error) {
 		if name == "" {
 			return "$", nil
 		}
-		value, set, err := l.get(name)
+		value, set, err := l.get(name, false)
 		if !set && l.mode.keepUnset {
 			return "$" + name, nil
 		}
@@ -163,7 +165,7 @@ func (l *lexer) braces(name string) (string, error) {
 	if l.pos == len(l.src) {
 		return "", errNoBrace
 	}
-	value, set, err := l.get(name)
+	value, set, err := l.get(name, strings.IndexByte(":-+?", l.peek()) >= 0)
 	if err != nil {
 		return "", err
 	}
@@ -227,6 +229,36 @@ func (l *lexer) choose(name, value string, set bool, colon string, op rune) (str
 	return value, nil
 }
 
+// unapplied tells that the value does not matter, or is only skimmed: patterns
+// are dear then.
+func (l *lexer) unapplied() bool {
+	l.vague = l.vague || l.mode.skim
+	return l.mode.skim || l.idle > 0
+}
+
+// skimmed is how much variables may add to a word that is skimmed.
+const skimmed = 512
+
+// skim finds the names that word asks for in vain and, unless that would be
+// dear, its value: its cost is that of reading word once. Errors are not told:
+// a word that has one has no value.
+func (x Expander) skim(word string, env Lookup, mode lexMode) (value string, undefined []string, whole bool) {
+	mode.skim = true
+	l := newLexer(word, x.Escape, env, mode)
+	l.left = skimmed
+	value, _, err := l.until(0, false, false)
+	if err == nil {
+		return value, l.undefined, !l.vague
+	}
+	// Once more with values of at most one byte: for the names after it.
+	l = newLexer(word, x.Escape, func(name string) (string, bool) {
+		v, set := env(name)
+		return v[:min(1, len(v))], set
+	}, mode)
+	_, _, _ = l.until(0, false, false)
+	return "", l.undefined, false
+}
+
 // missing is the error of ${name?word}.
 func missing(name, word string, set bool) error {
 	switch {
@@ -252,8 +284,8 @@ func (l *lexer) trim(name, value string, set bool, op rune) (string, error) {
 		pattern = pattern[1:]
 	}
 	p, err := l.pattern(pattern)
-	if err != nil {
-		return "", err
+	if err != nil || l.unapplied() {
+		return value, err
 	}
 	if op == '#' {
 		return p.trimPrefix(value, longest), nil
@@ -279,8 +311,8 @@ func (l *lexer) replace(name, value string, set bool) (string, error) {
 		return "${" + name + "/" + pattern + "/" + word + "}", nil
 	}
 	p, err := l.pattern(pattern)
-	if err != nil {
-		return "", err
+	if err != nil || l.unapplied() {
+		return value, err
 	}
 	return p.replace(value, word, all, l.spend)
 }

@@ -59,6 +59,8 @@ type Stage struct {
 	Text string
 	// Steps are the instructions of the stage.
 	Steps []*Instruction
+
+	notes notes
 }
 
 // Instruction is one instruction of a stage. What Args holds depends on Op:
@@ -92,6 +94,7 @@ type Instruction struct {
 	Trigger *Instruction
 
 	array bool // the arguments were a JSON array
+	notes notes
 }
 
 // Flag is one --name=value. A boolean flag has the value "true" or "false".

@@ -14,6 +14,7 @@ type lexMode struct {
 	rawEscapes bool // escape characters stay
 	keepUnset  bool // substitutions of names that are not set stay
 	split      bool // collect words
+	skim       bool // patterns are not applied
 }
 
 // lexer reads a word once from left to right. It works on bytes: whatever is
@@ -28,6 +29,7 @@ type lexer struct {
 	depth int // of ${}
 	idle  int // inside so many words that do not count
 	left  int // bytes that variables may still add
+	vague bool // a pattern was not applied
 
 	asked           map[string]bool
 	used, undefined []string

@@ -113,6 +113,7 @@ func newStage(index int, in *Instruction) *Stage {
 		s.Name = strings.ToLower(in.Args[2])
 	}
 	s.Platform, _ = in.Flag("platform")
+	s.notes = in.notes
 	return s
 }
 
@@ -136,6 +137,7 @@ func (p *parser) trigger() (*Instruction, error) {
 func (p *parser) next() (*Instruction, error) {
 	text, start, err := p.src.logical()
 	p.line = start
+	about := p.src.notes
 	if err != nil {
 		return nil, err
 	}
@@ -150,6 +152,7 @@ func (p *parser) next() (*Instruction, error) {
 		return nil, err
 	}
 	in.Line, in.EndLine = start, p.src.line
+	in.notes.comment, in.notes.blank = about.comment, about.blank
 	if in.Trigger != nil {
 		in.Trigger.Line, in.Trigger.EndLine = in.Line, in.EndLine
 	}

@@ -16,6 +16,15 @@ type source struct {
 	pos  int
 	line int // lines read so far
 	directives
+	notes notes // about the line that logical returned last
+}
+
+// notes are what the checks want to know about how an instruction is written
+// and its parsed form does not tell.
+type notes struct {
+	comment string // the comment on the line above, if there is one
+	blank   int    // the first blank line between continuation lines, or 0
+	oldForm bool   // ENV KEY value
 }
 
 func newSource(data string) *source {
@@ -42,20 +51,27 @@ func (s *source) physical() (line string, ok bool) {
 // logical returns the next line that holds an instruction, with the line it
 // starts at; io.EOF after the last.
 func (s *source) logical() (text string, start int, err error) {
+	s.notes = notes{}
 	for {
 		line, ok := s.physical()
 		if !ok {
 			return "", s.line, io.EOF
 		}
 		line = strings.TrimLeftFunc(trimNewline(line), unicode.IsSpace)
+		directives := len(s.found)
 		if err := s.see(line, s.line); err != nil {
 			return "", s.line, err
 		}
-		if strings.HasPrefix(line, "#") {
+		if comment, ok := strings.CutPrefix(line, "#"); ok {
+			s.notes.comment = ""
+			if len(s.found) == directives {
+				s.notes.comment = strings.TrimSpace(comment)
+			}
 			continue
 		}
 		text, more := s.cut(line)
 		if text == "" && !more {
+			s.notes.comment = ""
 			continue
 		}
 		start = s.line
@@ -78,6 +94,9 @@ func (s *source) continued(first string) string {
 		}
 		line = trimNewline(line)
 		if bare := strings.TrimLeftFunc(line, unicode.IsSpace); bare == "" || bare[0] == '#' {
+			if bare == "" && s.notes.blank == 0 {
+				s.notes.blank = s.line
+			}
 			continue
 		}
 		line, more = s.cut(line)
@@ -149,6 +168,11 @@ func (d *directives) see(line string, number int) error {
 		d.found = map[string]string{}
 	}
 	d.found[name] = value
+	if name == "check" {
+		if _, err := ParseRules(value); err != nil {
+			return fmt.Errorf("check directive: %w", err)
+		}
+	}
 	if name != "escape" || d.shebang {
 		return nil
 	}

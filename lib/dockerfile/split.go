@@ -123,20 +123,20 @@ func appendWord(words []string, word string) []string {
 
 // keyValues reads the arguments of ENV and LABEL: KEY=VALUE words, or in the
 // old form a key and everything behind it as its value.
-func keyValues(op, rest string, escape byte) ([]string, error) {
+func keyValues(op, rest string, escape byte) (args []string, oldForm bool, err error) {
 	words := quotedWords(rest, escape)
 	if len(words) == 0 {
-		return nil, nil
+		return nil, false, nil
 	}
 	if !strings.Contains(words[0], "=") {
 		key := firstField(rest)
 		value := strings.TrimLeftFunc(rest[len(key):], blank)
 		if value == "" {
-			return nil, fmt.Errorf("%s %s has no value: write %s %s=VALUE", op, quoted(key), op, key)
+			return nil, false, fmt.Errorf("%s %s has no value: write %s %s=VALUE", op, quoted(key), op, key)
 		}
-		return []string{key + "=" + value}, nil
+		return []string{key + "=" + value}, true, nil
 	}
-	return words, nil
+	return words, false, nil
 }
 
 var errNotStrings = errors.New("a JSON array must hold strings only")

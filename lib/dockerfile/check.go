@@ -1,0 +1,138 @@
+package dockerfile
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// Finding is what a check says about a line. Its text is one line.
+type Finding struct {
+	Rule string
+	Line int
+	Text string
+}
+
+// CheckOptions is what the checks know beside the file. The zero value knows
+// nothing more, and then some checks stay silent rather than guess.
+type CheckOptions struct {
+	// Args are the values of build arguments. Those that describe platforms,
+	// such as TARGETARCH, have no value unless they are here.
+	Args map[string]string
+	// Base gives the configuration of an image that a stage begins with, if
+	// it is known. It is asked at most once for each name.
+	Base func(image string) (Base, bool)
+	// Excluded tells which rule of the ignore file hides a source of COPY or
+	// ADD, and everything below it, if one does.
+	Excluded func(source string) (rule string, ok bool)
+}
+
+// Base is what a base image says about itself.
+type Base struct {
+	Env, Shell, OnBuild []string
+}
+
+// Check applies every check, experimental ones included, to all stages; see
+// [Rules.Select]. Findings come in the order of the file. It takes time and
+// memory in proportion to the file, whatever is in it.
+//
+// The conditions are those of BuildKit, except that a name with a provision
+// for its absence, as in ${x:-word}, is not taken for undefined, and that an
+// unknown base image may define anything.
+func Check(f *File, o CheckOptions) []Finding {
+	c := &checker{f: f, o: o, x: Expander{f.Escape}, told: map[string]int{}}
+	c.casing()
+	c.globals = c.header(o.Args, nil)
+	c.defaults = c.header(nil, samplePlatform)
+	c.stages()
+	c.walk()
+	for _, in := range f.Args {
+		c.written(in.Op, argNames(in), in.Line, in.notes)
+	}
+	slices.SortStableFunc(c.found, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Rule, b.Rule))
+	})
+	return c.found
+}
+
+// checker is one run over a file.
+type checker struct {
+	f     *File
+	o     CheckOptions
+	x     Expander
+	found []Finding
+
+	globals, defaults map[string]variable // of FROM lines: for this build; without build arguments
+	parents           []int               // the stage that each stage begins with, or -1
+	images            []string            // the image that it begins with; empty if unknown
+
+	scope     *scope
+	told      map[string]int // undefined names, by the instruction that was told of last
+	serial    int            // counts instructions
+	suggested int
+}
+
+func (c *checker) find(rule string, line int, words ...string) {
+	c.found = append(c.found, Finding{rule, line, strings.Join(words, " ")})
+}
+
+// casing compares the instructions' letters with those of the most.
+func (c *checker) casing() {
+	lower, upper := 0, 0
+	c.names(func(name string, _ int) {
+		switch name {
+		case strings.ToLower(name):
+			lower++
+		case strings.ToUpper(name):
+			upper++
+		}
+	})
+	wanted, change := "upper", strings.ToUpper
+	if lower > upper {
+		wanted, change = "lower", strings.ToLower
+	}
+	c.names(func(name string, line int) {
+		if name != change(name) {
+			c.find(ConsistentInstructionCasing, line, "instruction", quoted(name), "is not in", wanted, "case, as most are here")
+		}
+	})
+}
+
+// names yields the instructions' names as written. A plan that others made may
+// not tell them.
+func (c *checker) names(yield func(name string, line int)) {
+	for _, s := range c.f.Stages {
+		if name := firstField(s.Text); name != "" {
+			yield(name, s.Line)
+		}
+		for _, in := range s.Steps {
+			if name := firstField(in.Text); name != "" {
+				yield(name, in.Line)
+			}
+		}
+	}
+}
+
+// written checks how an instruction is written in the file. what are the names
+// that a comment above may describe.
+func (c *checker) written(op string, what []string, line int, n notes) {
+	if n.blank > 0 {
+		c.find(NoEmptyContinuation, n.blank, "blank line inside", op+":", "it will become an error; remove it, or make it a comment")
+	}
+	if n.oldForm {
+		c.find(LegacyKeyValueFormat, line, "write", op, "KEY=VALUE instead of", op, "KEY VALUE")
+	}
+	first, _, _ := strings.Cut(n.comment, " ")
+	if n.comment != "" && len(what) > 0 && !slices.Contains(what, first) {
+		c.find(InvalidDefinitionDescription, line, "the comment above describes", op, quoted(what[0]),
+			"and does not begin with that name; put a blank line between them if it is about something else")
+	}
+}
+
+func argNames(in *Instruction) []string {
+	names := make([]string, len(in.Args))
+	for i, word := range in.Args {
+		names[i], _, _ = strings.Cut(word, "=")
+	}
+	return names
+}

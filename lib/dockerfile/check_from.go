@@ -1,0 +1,202 @@
+package dockerfile
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// variable is a name in scope.
+type variable struct {
+	value string
+	known bool // value is its value
+	set   bool // else it was declared only
+	env   bool // by ENV, which no ARG replaces
+}
+
+// platformArgs are the arguments that FROM lines see without declaring them.
+var platformArgs = []string{
+	"BUILDPLATFORM", "BUILDOS", "BUILDOSVERSION", "BUILDARCH", "BUILDVARIANT",
+	"TARGETPLATFORM", "TARGETOS", "TARGETOSVERSION", "TARGETARCH", "TARGETVARIANT", "TARGETSTAGE",
+}
+
+// samplePlatform are values with which a good image name is good.
+var samplePlatform = map[string]string{
+	"BUILDPLATFORM": "linux/arm64", "BUILDOS": "linux", "BUILDOSVERSION": "1", "BUILDARCH": "arm64", "BUILDVARIANT": "v8",
+	"TARGETPLATFORM": "linux/arm64", "TARGETOS": "linux", "TARGETOSVERSION": "1", "TARGETARCH": "arm64", "TARGETVARIANT": "v8",
+	"TARGETSTAGE": "default",
+}
+
+// header evaluates the arguments before the first FROM.
+func (c *checker) header(args, platform map[string]string) map[string]variable {
+	vars := map[string]variable{}
+	for _, name := range platformArgs {
+		value, known := args[name]
+		if !known {
+			value, known = platform[name]
+		}
+		vars[name] = variable{value, known, true, false}
+	}
+	for _, in := range c.f.Args {
+		for _, word := range in.Args {
+			name, text, has := strings.Cut(word, "=")
+			v := variable{known: true}
+			if given, ok := args[name]; ok {
+				v.value, v.set = given, true
+			} else if has {
+				v.value, _, v.known = c.fromWord(text, vars)
+				v.set = true
+			} else if _, ok := vars[name]; ok {
+				continue
+			}
+			vars[name] = v
+		}
+	}
+	return vars
+}
+
+// fromWord is the value of a word that sees vars alone.
+func (c *checker) fromWord(word string, vars map[string]variable) (value string, undefined []string, known bool) {
+	known = true
+	value, undefined, whole := c.x.skim(word, func(name string) (string, bool) {
+		v := vars[name]
+		known = known && (v.known || !v.set)
+		return v.value, v.set
+	}, lexMode{quotes: true})
+	// A name that is declared without a value is not undefined.
+	undefined = slices.DeleteFunc(undefined, func(name string) bool { _, ok := vars[name]; return ok })
+	return value, undefined, known && whole
+}
+
+// stages checks the FROM lines and finds out what each stage begins with.
+func (c *checker) stages() {
+	last := map[string]int{}
+	c.parents, c.images = make([]int, len(c.f.Stages)), make([]string, len(c.f.Stages))
+	for i, s := range c.f.Stages {
+		c.stageName(s, last)
+		c.platform(s)
+		c.parents[i] = -1
+		value, undefined, known := c.fromWord(s.From, c.globals)
+		c.undefinedInFrom(s, undefined)
+		if parent, ok := last[strings.ToLower(value)]; ok && known {
+			c.parents[i] = parent
+		} else if known {
+			c.images[i] = value
+		}
+		if strings.Contains(s.From, "$") {
+			value, _, known := c.fromWord(s.From, c.defaults)
+			if _, stage := last[strings.ToLower(value)]; known && !stage && !isImageName(value) {
+				c.find(InvalidDefaultArgInFrom, s.Line, "without build arguments FROM", quoted(s.From), "is",
+					quoted(value)+", which names no image: give the ARG a default that does")
+			}
+		}
+		if s.Name != "" {
+			last[s.Name] = i
+		}
+	}
+}
+
+func (c *checker) undefinedInFrom(s *Stage, undefined []string) {
+	if s.Platform != "" {
+		_, more, _ := c.fromWord(s.Platform, c.globals)
+		undefined = append(undefined, more...)
+	}
+	c.serial++
+	for _, name := range undefined {
+		if c.told[name] != c.serial {
+			c.told[name] = c.serial
+			c.find(UndefinedArgInFrom, s.Line, "no ARG before the first FROM declares $"+short(name)+c.nearest(name, c.globals))
+		}
+	}
+}
+
+// nearest is a suggestion of a name like the one that is not defined. Only so
+// many are made, for they are dear.
+func (c *checker) nearest(name string, vars map[string]variable) string {
+	const most, names = 100, 1000
+	if c.suggested++; c.suggested > most || len(vars) > names {
+		return ""
+	}
+	candidates := make([]string, 0, len(vars))
+	for n := range vars {
+		candidates = append(candidates, "$"+n)
+	}
+	slices.Sort(candidates)
+	return didYouMean("$"+name, candidates)
+}
+
+func (c *checker) stageName(s *Stage, last map[string]int) {
+	from, _, rest := splitCommand(s.Text, c.f.Escape)
+	words := fields(rest)
+	if len(words) == 3 {
+		as, name := words[1], words[2]
+		if from == strings.ToLower(from) && as != strings.ToLower(as) || from == strings.ToUpper(from) && as != strings.ToUpper(as) {
+			c.find(FromAsCasing, s.Line, quoted(as), "is not in the case of", quoted(from))
+		}
+		if name != s.Name {
+			c.find(StageNameCasing, s.Line, "stage name", quoted(name), "is not in lower case")
+		}
+	}
+	if s.Name == "scratch" || s.Name == "context" {
+		c.find(ReservedStageName, s.Line, "stage name", quoted(s.Name), "has a meaning of its own: choose another")
+	}
+	if i, ok := last[s.Name]; ok {
+		c.find(DuplicateStageName, s.Line, "stage name", quoted(s.Name), "is already that of line", strconv.Itoa(c.f.Stages[i].Line))
+	}
+	var what []string
+	if s.Name != "" {
+		what = []string{s.Name}
+		if len(words) == 3 {
+			what = append(what, words[2])
+		}
+	}
+	c.written(From, what, s.Line, s.notes)
+}
+
+func (c *checker) platform(s *Stage) {
+	switch p := s.Platform; {
+	case p == "$TARGETPLATFORM" || p == "${TARGETPLATFORM}":
+		c.find(RedundantTargetPlatform, s.Line, "--platform="+p, "is the default: leave it out")
+	case p == "" || strings.Contains(p, "$"):
+	default:
+		value, _, _ := c.fromWord(p, nil)
+		for _, word := range platformWords(value) {
+			if strings.Contains(s.Name, word) {
+				return
+			}
+		}
+		c.find(FromPlatformFlagConstDisallowed, s.Line, "--platform="+short(p),
+			"is constant, so the stage ignores the platform that is asked for: use a variable, or name the stage after the platform")
+	}
+}
+
+// platformWords are the operating system and the architecture of a platform,
+// under their usual names.
+func platformWords(p string) []string {
+	words := strings.SplitN(strings.ToLower(p), "/", 3)
+	words = words[:min(2, len(words))]
+	if len(words) == 1 {
+		words = append(words, "linux") // an architecture alone means this system
+	}
+	for i, w := range words {
+		switch w {
+		case "x86_64", "x86-64":
+			words[i] = "amd64"
+		case "aarch64":
+			words[i] = "arm64"
+		case "armhf", "armel":
+			words[i] = "arm"
+		case "i386":
+			words[i] = "386"
+		}
+	}
+	return slices.DeleteFunc(words, func(w string) bool { return w == "" })
+}
+
+// short is foreign text of any length, cut.
+func short(s string) string {
+	if len(s) <= 80 {
+		return s
+	}
+	return strings.ToValidUTF8(s[:80], "") + "..."
+}

@@ -1,0 +1,321 @@
+package dockerfile
+
+import (
+	"slices"
+	"strings"
+)
+
+// stageState is what a stage hands on to those that begin with it.
+type stageState struct {
+	complete bool // every name that the base image sets is known
+	shell    bool // SHELL was used
+	workdir  bool // WORKDIR was used
+}
+
+// walk visits the stages from each base image down: every stage right after
+// the one that it begins with, or after another that begins with that.
+func (c *checker) walk() {
+	n := len(c.f.Stages)
+	first, next := make([]int, n+1), make([]int, n) // children, as lists; those of an image at n
+	for i := range first {
+		first[i] = -1
+	}
+	for i := n - 1; i >= 0; i-- {
+		parent := c.parents[i]
+		if parent < 0 {
+			parent = n
+		}
+		next[i], first[parent] = first[parent], i
+	}
+	c.scope = &scope{vars: map[string]variable{}}
+	states, marks := make([]stageState, n), make([]int, n)
+	bases := c.bases()
+	var path []int
+	for i := first[n]; i >= 0; {
+		marks[i] = c.scope.mark()
+		if p := c.parents[i]; p >= 0 {
+			states[i] = states[p]
+		} else {
+			states[i] = bases(c.images[i])
+		}
+		c.stage(c.f.Stages[i], &states[i])
+		if path = append(path, i); first[i] >= 0 {
+			i = first[i]
+			continue
+		}
+		for i = -1; i < 0 && len(path) > 0; {
+			leave := path[len(path)-1]
+			path = path[:len(path)-1]
+			c.scope.back(marks[leave])
+			i = next[leave]
+		}
+	}
+}
+
+// bases brings what an image sets into scope and gives the state of a stage
+// that begins with it.
+func (c *checker) bases() func(image string) stageState {
+	type known struct {
+		base Base
+		ok   bool
+	}
+	seen := map[string]known{"": {}, "scratch": {Base{Env: []string{"PATH="}}, true}}
+	return func(image string) stageState {
+		b, asked := seen[image]
+		if !asked && c.o.Base != nil {
+			b.base, b.ok = c.o.Base(image)
+			seen[image] = b
+		}
+		for _, kv := range b.base.Env {
+			name, value, _ := strings.Cut(kv, "=")
+			c.scope.put(name, variable{value, len(value) <= skimmed && value != "", true, true})
+		}
+		for _, source := range b.base.OnBuild {
+			if in, err := ParseTrigger(image, source); err == nil && (in.Op == Env || in.Op == Arg) {
+				for _, name := range argNames(in) {
+					c.scope.put(name, variable{"", false, true, in.Op == Env})
+				}
+			}
+		}
+		return stageState{complete: b.ok, shell: len(b.base.Shell) > 0}
+	}
+}
+
+// stage checks the steps of a stage in its scope.
+func (c *checker) stage(s *Stage, state *stageState) {
+	last := map[string]int{} // lines of instructions of which only the last counts
+	for _, in := range s.Steps {
+		c.serial++
+		var what []string
+		if in.notes.comment != "" && in.Op == Arg {
+			what = argNames(in)
+		}
+		c.written(in.Op, what, in.Line, in.notes)
+		switch in.Op {
+		case Cmd, Entrypoint, Healthcheck:
+			if line := last[in.Op]; line > 0 {
+				c.find(MultipleInstructionsDisallowed, line, "a later", in.Op, "of this stage replaces this one: remove it")
+			}
+			last[in.Op] = in.Line
+			c.command(in, state)
+		case Shell:
+			state.shell = true
+		case Maintainer:
+			c.find(MaintainerDeprecated, in.Line, "MAINTAINER is deprecated: write LABEL org.opencontainers.image.authors="+jsonString(short(in.Args[0])))
+		case Arg:
+			c.arg(in, state)
+		case Env:
+			c.env(in, state)
+		case Workdir:
+			c.workdir(in, state)
+		case Expose:
+			c.expose(in, state)
+		default:
+			c.words(in, state)
+		}
+	}
+}
+
+func (c *checker) command(in *Instruction, state *stageState) {
+	if in.Op != Healthcheck && in.Form == FormShell && in.Args[0] != "" && !state.shell {
+		c.find(JSONArgsRecommended, in.Line, in.Op, "in shell form keeps signals from the program:",
+			"write a JSON array such as", in.Op, `["program","argument"], or set a SHELL`)
+	}
+}
+
+// words checks the words of the other instructions.
+func (c *checker) words(in *Instruction, state *stageState) {
+	mode := lexMode{quotes: true}
+	switch in.Op {
+	case Label:
+		for _, word := range in.Args {
+			c.skim(in, state, word, mode)
+		}
+	case Stopsignal, User, Volume:
+		for _, word := range in.Args {
+			c.skim(in, state, word, mode)
+		}
+	case Run:
+		for _, f := range in.Flags {
+			if f.Name == "mount" {
+				c.skim(in, state, f.Value, lexMode{})
+			}
+		}
+	case Add, Copy:
+		c.copy(in, state)
+	}
+}
+
+func (c *checker) copy(in *Instruction, state *stageState) {
+	for _, f := range in.Flags {
+		if f.Name == "chown" || f.Name == "chmod" || f.Name == "exclude" {
+			c.skim(in, state, f.Value, lexMode{quotes: true})
+		}
+	}
+	_, elsewhere := in.Flag("from")
+	for i, word := range in.Args {
+		value, known := c.skim(in, state, word, lexMode{quotes: true})
+		if c.o.Excluded == nil || elsewhere || !known || i == len(in.Args)-1 {
+			continue
+		}
+		if _, document := HeredocWord(word); document || strings.Contains(value, "://") || strings.HasPrefix(value, "git@") {
+			continue
+		}
+		if rule, ok := c.o.Excluded(value); ok {
+			c.find(CopyIgnoredFile, in.Line, in.Op+":", quoted(value), "is excluded by", rule)
+		}
+	}
+	for _, d := range in.Heredocs {
+		if d.Expand {
+			c.text(in, state, d.Text)
+		}
+	}
+}
+
+// skim reads a word, reports the names in it that are not defined, and gives
+// its value if that is known.
+func (c *checker) skim(in *Instruction, state *stageState, word string, mode lexMode) (value string, known bool) {
+	if !strings.ContainsAny(word, "$'\"`\\") {
+		return word, true
+	}
+	return c.read(c.x, in, state, word, mode)
+}
+
+// text is skim for a here-document.
+func (c *checker) text(in *Instruction, state *stageState, text string) {
+	if strings.Contains(text, "$") {
+		c.read(Expander{}, in, state, text, lexMode{})
+	}
+}
+
+func (c *checker) read(x Expander, in *Instruction, state *stageState, word string, mode lexMode) (value string, known bool) {
+	known = true
+	value, undefined, whole := x.skim(word, func(name string) (string, bool) {
+		v, there := c.scope.vars[name]
+		switch {
+		case v.set && v.known:
+			return v.value, true
+		case v.set || !there && !state.complete:
+			known = false
+			return "?", v.set
+		case !state.complete && !v.env: // the base may set it
+			known = false
+		}
+		return "", false
+	}, mode)
+	if state.complete {
+		c.undefined(in, undefined)
+	}
+	return value, known && whole
+}
+
+func (c *checker) undefined(in *Instruction, names []string) {
+	for _, name := range names {
+		if _, declared := c.scope.vars[name]; declared || c.told[name] == c.serial {
+			continue
+		}
+		c.told[name] = c.serial
+		hint := ""
+		if _, global := c.globals[name]; global {
+			hint = ": declare it in this stage, ARG " + short(name)
+		} else {
+			hint = c.nearest(name, c.scope.vars)
+		}
+		c.find(UndefinedVar, in.Line, "$"+short(name)+" is not defined here"+hint)
+	}
+}
+
+// arg declares the names of an ARG: the value given for this build, else the
+// default, else that of the header.
+func (c *checker) arg(in *Instruction, state *stageState) {
+	for _, word := range in.Args {
+		name, text, has := strings.Cut(word, "=")
+		name, _ = c.skim(in, state, name, lexMode{quotes: true})
+		c.secret(in, name)
+		v := variable{known: true}
+		if given, ok := c.o.Args[name]; ok {
+			v.value, v.set = given, true
+		} else if has {
+			v.value, v.known = c.skim(in, state, text, lexMode{quotes: true})
+			v.set = true
+		} else if global, ok := c.globals[name]; ok {
+			v = global
+		}
+		if old := c.scope.vars[name]; !old.env {
+			v.known = v.known && len(v.value) <= skimmed
+			c.scope.put(name, v)
+		}
+	}
+}
+
+// env sets names; all values see what was set before.
+func (c *checker) env(in *Instruction, state *stageState) {
+	type pair struct {
+		name string
+		v    variable
+	}
+	pairs := make([]pair, 0, len(in.Args))
+	for _, word := range in.Args {
+		name, text, _ := strings.Cut(word, "=")
+		name, _ = c.skim(in, state, name, lexMode{quotes: true})
+		c.secret(in, name)
+		value, known := c.skim(in, state, text, lexMode{quotes: true})
+		pairs = append(pairs, pair{name, variable{value, known && len(value) <= skimmed, true, true}})
+	}
+	for _, p := range pairs {
+		c.scope.put(p.name, p.v)
+	}
+}
+
+func (c *checker) workdir(in *Instruction, state *stageState) {
+	path, known := c.skim(in, state, in.Args[0], lexMode{quotes: true})
+	drive := len(path) > 1 && path[1] == ':'
+	if known && path != "" && path[0] != '/' && path[0] != '\\' && !drive && !state.workdir {
+		c.find(WorkdirRelativePath, in.Line, "WORKDIR", quoted(path), "is relative to wherever the base image is: begin with an absolute path")
+	}
+	state.workdir = true
+}
+
+// expose checks each port of [ADDRESS:][HOST:]PORT[/PROTOCOL].
+func (c *checker) expose(in *Instruction, state *stageState) {
+	for _, word := range in.Args {
+		value, known := c.skim(in, state, word, lexMode{quotes: true})
+		if !known {
+			continue
+		}
+		for port := range strings.FieldsSeq(value) {
+			number, protocol, _ := strings.Cut(port[strings.LastIndexByte(port, ':')+1:], "/")
+			if lower := strings.ToLower(protocol); protocol != lower {
+				c.find(ExposeProtoCasing, in.Line, "EXPOSE", quoted(port)+": write the protocol in lower case,", short(number+"/"+lower))
+			}
+			if strings.Contains(port, ":") {
+				c.find(ExposeInvalidFormat, in.Line, "EXPOSE", quoted(port)+": an address or a host port has no effect here, write", short(number))
+			}
+		}
+	}
+}
+
+// secretWords are parts of names that say that a secret is inside, openWords
+// those that say that it is not.
+var (
+	secretWords = []string{"apikey", "auth", "credential", "credentials", "key", "password", "pword", "passwd", "secret", "token"}
+	openWords   = []string{"public", "file", "version"}
+)
+
+// secret looks at the parts of a name between underscores.
+func (c *checker) secret(in *Instruction, name string) {
+	found := false
+	for part := range strings.SplitSeq(name, "_") {
+		if len(part) > len("credentials") {
+			continue
+		}
+		part = strings.ToLower(part)
+		if slices.Contains(openWords, part) {
+			return
+		}
+		found = found || slices.Contains(secretWords, part)
+	}
+	if found {
+		c.find(SecretsUsedInArgOrEnv, in.Line, in.Op, quoted(name), "stays in the image or its history: use RUN --mount=type=secret")
+	}
+}

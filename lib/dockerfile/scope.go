@@ -1,0 +1,35 @@
+package dockerfile
+
+// scope holds the names that a stage sees. It can go back to what it was, so
+// that the stages that begin with one stage need no copy of its names each.
+type scope struct {
+	vars map[string]variable
+	undo []change
+}
+
+type change struct {
+	name string
+	old  variable
+	had  bool
+}
+
+func (s *scope) put(name string, v variable) {
+	old, had := s.vars[name]
+	s.undo = append(s.undo, change{name, old, had})
+	s.vars[name] = v
+}
+
+func (s *scope) mark() int { return len(s.undo) }
+
+// back takes away what was put since the mark.
+func (s *scope) back(mark int) {
+	for len(s.undo) > mark {
+		last := s.undo[len(s.undo)-1]
+		s.undo = s.undo[:len(s.undo)-1]
+		if last.had {
+			s.vars[last.name] = last.old
+		} else {
+			delete(s.vars, last.name)
+		}
+	}
+}
