@@ -20,10 +20,14 @@ FILE may be "-" for standard input, or a directory: then the first of
 Docksmithfile, Dockerfile and Containerfile in it. A file named Docksmithfile
 is read as with --strict. The plan is one line of JSON, described in
 docksmith-plan(5). The first error ends the work; it names the file and line.
+With --check there is no plan, but what is questionable in the file: a line, or
+a record, for each finding.
 
-Exit status: 0 planned, 1 not a valid Dockerfile, 2 wrong usage.
+Exit status: 0 planned, or nothing found; 1 not a valid Dockerfile, or something
+found; 2 wrong usage.
 
     ds-parse Dockerfile | ds-build -t app .
+    ds-parse --check .
     ds-parse -t build . | jq -r '.stages[].from'
 `
 
@@ -34,8 +38,10 @@ var defaults = []string{strictName, "Dockerfile", "Containerfile"}
 const strictName = "Docksmithfile"
 
 type options struct {
-	strict       bool
-	target, name string
+	strict, check          bool
+	target, name           string
+	format, context, rules string
+	buildArgs              []string
 }
 
 func main() {
@@ -49,6 +55,13 @@ func main() {
 			f.StringVarP(&o.target, "target", "t", "", "plan up to `STAGE`, a name or a number, and leave out the rest")
 			f.BoolVar(&o.strict, "strict", false, "read the dialect of a Docksmithfile: CMD must be a JSON array")
 			f.StringVar(&o.name, "name", "", "call the input `NAME` in messages and in the plan")
+			f.BoolVar(&o.check, "check", false, "write what the checks find instead of a plan")
+			f.StringVar(&o.format, "format", dockerfile.FormatText, "write findings as `text`, json or sarif")
+			f.StringVar(&o.rules, "check-rules", "", "use `RULES` instead of the file's check directive, as skip=NAME,NAME or skip=all")
+			f.StringArrayVar(&o.buildArgs, "build-arg", nil, "check with this build argument, `NAME=VALUE`; a lone NAME takes the environment's value")
+			f.StringVar(&o.context, "context", "", "check COPY and ADD against the ignore file of `DIR`")
+			f.Complete("format", "text,json,sarif")
+			f.Complete("context", "dir")
 			f.Complete("target", "stage")
 			f.Complete("name", "file")
 		},
@@ -57,6 +70,9 @@ func main() {
 }
 
 func parse(s *cli.IO, args []string, o options) error {
+	if err := o.validate(s); err != nil {
+		return err
+	}
 	name, r, err := open(s, args)
 	if err != nil {
 		return err
@@ -74,11 +90,17 @@ func parse(s *cli.IO, args []string, o options) error {
 	} else if err != nil {
 		return err
 	}
-	p := plan.New(f)
+	p, err := o.plan(s, f)
+	if err != nil {
+		return err
+	}
 	if s.Flags.Changed("target") {
 		if err := p.Until(o.target); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
+	}
+	if o.check {
+		return o.report(s, p)
 	}
 	return plan.Encode(s.Stdout, p)
 }

@@ -134,7 +134,7 @@ func (p *Plan) check() error {
 			return fmt.Errorf("stages[%d]: %w", i, err)
 		}
 	}
-	return nil
+	return p.checkWarnings()
 }
 
 func (p *Plan) checkStage(i int) error {

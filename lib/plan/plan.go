@@ -35,6 +35,8 @@ type Plan struct {
 	Escape string `json:"escape"`
 	// Args are the ARG names before the first FROM, visible in FROM lines.
 	Args []Arg `json:"args,omitempty"`
+	// Warnings are what the checks found, in the order of the file.
+	Warnings []Warning `json:"warnings,omitempty"`
 	// Stages are in the order of the file; Stages[i].Index is i.
 	Stages []Stage `json:"stages"`
 	// End is true in a whole plan.

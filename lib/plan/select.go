@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -44,6 +45,10 @@ func (p *Plan) Until(target string) error {
 	n, err := p.Find(target)
 	if err != nil {
 		return err
+	}
+	if n+1 < len(p.Stages) {
+		end := p.Stages[n+1].Line
+		p.Warnings = slices.DeleteFunc(p.Warnings, func(w Warning) bool { return w.Line >= end })
 	}
 	p.Stages = p.Stages[:n+1]
 	return nil
