@@ -2,10 +2,14 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/fatih/color"
@@ -18,9 +22,10 @@ import (
 // progress is what a person or a program sees of a build on stderr.
 type progress interface {
 	event(e build.Event)
-	// output takes what RUN commands print.
-	output() io.Writer
-	failed()
+	// output takes what the RUN command prints that e tells of. Commands of
+	// several stages run at the same time.
+	output(e build.Event) io.Writer
+	failed(err error)
 	built(r *build.Result, tags []oci.Ref, took time.Duration)
 }
 
@@ -47,9 +52,9 @@ type lines struct {
 	w *os.File
 }
 
-func (l *lines) output() io.Writer { return l.w }
+func (l *lines) output(build.Event) io.Writer { return l.w }
 
-func (l *lines) failed() {}
+func (l *lines) failed(error) {}
 
 func (l *lines) event(e build.Event) {
 	switch e.Type {
@@ -97,22 +102,37 @@ func shortDigest(r *build.Result) string {
 // silence says nothing unless the build fails: then what the commands printed
 // last is the only trace of why.
 type silence struct {
-	s    *cli.IO
-	tail tail
+	s     *cli.IO
+	tails map[int]*tail // by line, of the commands that run
 }
 
-func (q *silence) output() io.Writer { return &q.tail }
+func (q *silence) output(e build.Event) io.Writer {
+	t := &tail{}
+	if q.tails == nil {
+		q.tails = map[int]*tail{}
+	}
+	q.tails[e.Line] = t
+	return t
+}
 
 func (q *silence) event(e build.Event) {
 	if e.Type == build.EventWarning && !strings.HasPrefix(e.Text, "build argument") {
 		q.s.Warnf("%s", e.Text)
 	}
-	if e.Type == build.EventRun {
-		q.tail.buf = q.tail.buf[:0]
+	if e.Type == build.EventDone {
+		delete(q.tails, e.Line)
 	}
 }
 
-func (q *silence) failed() { _, _ = q.s.Stderr.Write(q.tail.buf) }
+func (q *silence) failed(err error) {
+	step, ok := errors.AsType[*build.StepError](err)
+	if !ok {
+		return
+	}
+	if t := q.tails[step.Line]; t != nil {
+		_, _ = q.s.Stderr.Write(t.buf)
+	}
+}
 
 func (q *silence) built(*build.Result, []oci.Ref, time.Duration) {}
 
@@ -131,43 +151,60 @@ func (t *tail) Write(p []byte) (int, error) {
 
 // records is the progress as NDJSON, closed by an end record.
 type records struct {
-	w    io.Writer
-	last build.Event
-	part []byte // of a line of output
+	w     io.Writer
+	mu    sync.Mutex           // a record at a time
+	parts map[int]*recordLines // by line, of the commands that run
 }
 
 func (r *records) write(v any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	_ = cli.WriteJSON(r.w, v) // nobody to tell when stderr is gone
 }
 
 func (r *records) event(e build.Event) {
-	r.flush()
-	r.last = e
+	if p := r.parts[e.Line]; p != nil && e.Type == build.EventDone {
+		p.flush()
+		delete(r.parts, e.Line)
+	}
 	r.write(e)
 }
 
-func (r *records) output() io.Writer { return r }
+func (r *records) output(e build.Event) io.Writer {
+	if r.parts == nil {
+		r.parts = map[int]*recordLines{}
+	}
+	r.parts[e.Line] = &recordLines{r: r, of: e}
+	return r.parts[e.Line]
+}
 
-func (r *records) Write(p []byte) (int, error) {
-	r.part = append(r.part, p...)
+// recordLines makes each line that a command prints a record.
+type recordLines struct {
+	r    *records
+	of   build.Event
+	part []byte // of a line
+}
+
+func (l *recordLines) Write(p []byte) (int, error) {
+	l.part = append(l.part, p...)
 	for {
-		line, rest, ok := bytes.Cut(r.part, []byte("\n"))
+		line, rest, ok := bytes.Cut(l.part, []byte("\n"))
 		if !ok {
 			return len(p), nil
 		}
-		r.line(line)
-		r.part = append(r.part[:0], rest...)
+		l.line(line)
+		l.part = append(l.part[:0], rest...)
 	}
 }
 
-func (r *records) line(text []byte) {
-	r.write(build.Event{Type: "output", Step: r.last.Step, Line: r.last.Line, Text: string(text)})
+func (l *recordLines) line(text []byte) {
+	l.r.write(build.Event{Type: "output", Step: l.of.Step, Stage: l.of.Stage, Line: l.of.Line, Text: string(text)})
 }
 
-func (r *records) flush() {
-	if len(r.part) > 0 {
-		r.line(r.part)
-		r.part = r.part[:0]
+func (l *recordLines) flush() {
+	if len(l.part) > 0 {
+		l.line(l.part)
+		l.part = l.part[:0]
 	}
 }
 
@@ -179,12 +216,13 @@ type end struct {
 	Seconds float64 `json:"seconds,omitempty"`
 }
 
-func (r *records) failed() {
-	r.flush()
+func (r *records) failed(error) {
+	for _, line := range slices.Sorted(maps.Keys(r.parts)) {
+		r.parts[line].flush()
+	}
 	r.write(end{Type: "end", Failed: true})
 }
 
 func (r *records) built(res *build.Result, _ []oci.Ref, took time.Duration) {
-	r.flush()
 	r.write(end{Type: "end", Digest: res.Descriptor.Digest.String(), Seconds: took.Seconds()})
 }

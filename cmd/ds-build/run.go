@@ -178,10 +178,10 @@ func (b *builder) build(ctx context.Context) (err error) {
 		Context: b.in.context, Contexts: further.named, Index: b.in.index, View: sandbox.OverlayView,
 		Args: b.settings.args, Target: b.o.target, NoCache: b.o.noCache, NoOverlay: b.o.noOverlay, Network: b.o.network,
 		Platform: b.settings.platform, Epoch: b.settings.epoch, Labels: b.settings.labels,
-		Output: b.show.output(), Events: b.show.event,
+		Output: b.show.output, Events: b.show.event,
 	})
 	if err != nil {
-		b.show.failed()
+		b.show.failed(err)
 		return b.explain(err)
 	}
 	if err := b.store.Tag(ctx, result.Descriptor, b.settings.tags...); err != nil {

@@ -22,6 +22,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"docksmith/lib/buildctx"
@@ -66,9 +67,15 @@ type Options struct {
 	Epoch time.Time
 	// Labels are added to the image.
 	Labels map[string]string
-	// Output gets what RUN steps print; nil discards it.
-	Output io.Writer
-	// Events is told what happens, in order, on the goroutine of Build.
+	// Jobs limits how many steps execute at the same time; nil is no limit.
+	Jobs Jobs
+	// Output gives what a RUN step prints to; nil discards it. It is called once
+	// when the command starts, with its EventRun; the writer is used by one
+	// goroutine.
+	Output func(Event) io.Writer
+	// Events is told what happens: one call at a time, on any goroutine. The
+	// events of one stage come in their order, stages are interleaved. Neither
+	// it nor Output is called while the other is.
 	Events func(Event)
 }
 
@@ -88,19 +95,20 @@ type Result struct {
 	Saved        float64
 }
 
-// Build executes p and stores the image. Faults of the plan or of a step are a
-// *StepError, which knows the line. Steps that end before an error or a
-// cancellation stay in the cache.
+// Build executes p and stores the image. Stages that do not need each other run
+// at the same time. Faults of the plan or of a step are a *StepError, which
+// knows the line; the first ends the others. Steps that end before an error or
+// a cancellation stay in the cache.
 func Build(ctx context.Context, p *plan.Plan, o Options) (_ *Result, err error) {
-	b, err := newBuilder(p, o)
+	b, err := newBuilder(ctx, p, o)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.dropCopies()) }()
-	for _, i := range b.order {
-		if err := b.buildStage(ctx, i); err != nil {
-			return nil, err
-		}
+	err = b.buildStages(ctx)
+	b.account()
+	if err != nil {
+		return nil, err
 	}
 	return b.finish(ctx)
 }
@@ -129,17 +137,26 @@ type builder struct {
 	globals  scope                    // arguments of FROM lines, platform arguments included
 	contexts map[string]*NamedContext // by contextName
 	target   int
-	order    []int // needed stages, each after those it needs
-	total    int   // instructions in them
-	step     int   // instructions begun
-	stages   map[int]*stage
-	images   map[string]*stage // images named in --from, by name and platform
-	used     map[string]bool   // build arguments that something declared
-	copies   Temp              // of the roots of stages, without an overlay
+	order    []int               // needed stages, each after those it needs
+	total    int                 // instructions in them
+	first    map[int]int         // number of a stage's FROM among all instructions
+	triggers map[int][]plan.Step // ONBUILD triggers of a stage's base
+	running  map[int]*running
 	result   Result
+
+	reading chan struct{} // holds a token: who lists and hashes files has it
+	telling sync.Mutex    // serialises Events and Output
+
+	finding sync.Mutex        // guards images
+	images  map[string]*stage // images named in FROM and --from, by name and platform
+
+	mu     sync.Mutex         // guards the rest
+	used   map[string]bool    // build arguments that something declared
+	common map[string]*common // by commonID
+	copies Temp               // of the roots of stages, without an overlay
 }
 
-func newBuilder(p *plan.Plan, o Options) (*builder, error) {
+func newBuilder(ctx context.Context, p *plan.Plan, o Options) (*builder, error) {
 	if o.Store == nil {
 		panic("build: Options.Store is nil")
 	}
@@ -154,12 +171,11 @@ func newBuilder(p *plan.Plan, o Options) (*builder, error) {
 	if o.Network == "" {
 		o.Network = NetworkNone
 	}
-	if o.Output == nil {
-		o.Output = io.Discard
-	}
 	b := &builder{
 		o: o, given: given, plan: p, escape: '\\',
-		stages: map[int]*stage{}, images: map[string]*stage{}, used: map[string]bool{},
+		first: map[int]int{}, triggers: map[int][]plan.Step{}, running: map[int]*running{},
+		reading: make(chan struct{}, 1),
+		images:  map[string]*stage{}, used: map[string]bool{}, common: map[string]*common{},
 	}
 	if p.Escape != "" {
 		b.escape = p.Escape[0]
@@ -171,12 +187,12 @@ func newBuilder(p *plan.Plan, o Options) (*builder, error) {
 	if err := b.setGlobals(); err != nil {
 		return nil, err
 	}
-	return b, b.setOrder()
+	return b, b.setOrder(ctx)
 }
 
 // finish writes the image of the target stage.
 func (b *builder) finish(ctx context.Context) (*Result, error) {
-	s := b.stages[b.target]
+	s := b.running[b.target].stage
 	img := s.img
 	img.Created = &b.o.Epoch
 	img.Config.OnBuild = s.onbuild

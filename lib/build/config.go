@@ -85,7 +85,7 @@ func (b *builder) setArgs(s *stage, st *plan.Step) (string, error) {
 			return "", err
 		}
 		a := arg{name: name}
-		b.used[name] = true
+		b.use(name)
 		if given, ok := b.o.Args[name]; ok {
 			a.value, a.set = given, true
 		} else if hasDefault {

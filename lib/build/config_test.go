@@ -2,7 +2,6 @@ package build
 
 import (
 	"context"
-	"io"
 	"strings"
 	"testing"
 
@@ -215,8 +214,8 @@ func TestUnusedArgumentsAreNamed(t *testing.T) {
 	var warnings []string
 	s := &paperStore{bases: map[string]*Base{"base": base()}}
 	_, err := Build(t.Context(), parse(t, "ARG TOP\nFROM base\nARG V"), Options{
-		Store: s, Output: io.Discard,
-		Args: map[string]string{"V": "1", "TOP": "1", "W": "1", "http_proxy": "p"},
+		Store: s,
+		Args:  map[string]string{"V": "1", "TOP": "1", "W": "1", "http_proxy": "p"},
 		Events: func(e Event) {
 			if e.Type == EventWarning {
 				warnings = append(warnings, e.Text)

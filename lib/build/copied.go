@@ -29,20 +29,23 @@ type copied struct {
 
 // copyOf brings the stage's copy up to date and gives its directory.
 func (b *builder) copyOf(ctx context.Context, s *stage) (string, error) {
-	if s.copied == nil {
-		if err := b.sayCopying(); err != nil {
+	s.disk.mu.Lock()
+	defer s.disk.mu.Unlock()
+	if s.disk.copied == nil {
+		place, err := b.placeOfCopies()
+		if err != nil {
 			return "", err
 		}
-		dir, err := os.MkdirTemp(b.copies.Path(), "root-")
+		dir, err := os.MkdirTemp(place, "root-")
 		if err == nil {
 			err = os.Chmod(dir, 0o755)
 		}
 		if err != nil {
 			return "", err
 		}
-		s.copied = &copied{dir: dir}
+		s.disk.copied = &copied{dir: dir}
 	}
-	c := s.copied
+	c := s.disk.copied
 	if err := b.o.Store.Unpack(ctx, s.layers[c.layers:], c.dir); err != nil {
 		return "", fmt.Errorf("unpack layers: %w", err)
 	}
@@ -50,15 +53,19 @@ func (b *builder) copyOf(ctx context.Context, s *stage) (string, error) {
 	return c.dir, nil
 }
 
-// sayCopying makes the place of all copies, once, and tells why it takes long.
-func (b *builder) sayCopying() error {
-	if b.copies != nil {
-		return nil
+// placeOfCopies makes the directory of all copies, once, and tells why it takes
+// long.
+func (b *builder) placeOfCopies() (string, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.copies == nil {
+		b.warn(0, "no overlay: each stage works on a copy of its root file system, which takes time and space")
+		var err error
+		if b.copies, err = b.o.Store.TempDir("copies"); err != nil {
+			return "", err
+		}
 	}
-	b.warn(0, "no overlay: each stage works on a copy of its root file system, which takes time and space")
-	var err error
-	b.copies, err = b.o.Store.TempDir("copies")
-	return err
+	return b.copies.Path(), nil
 }
 
 // dropCopies removes the copies at the end of the build.

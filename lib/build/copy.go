@@ -47,9 +47,11 @@ func (b *builder) copyFiles(ctx context.Context, s *stage, st *plan.Step) (Event
 		return Event{}, err
 	}
 	defer c.close()
-	return b.layerStep(ctx, s, &work{
-		step: st, text: c.text(), pre: c.preimage(), quick: c.quick(), files: c.files, make: c.make,
-	})
+	w := &work{step: st, text: c.text(), pre: c.preimage(), quick: c.quick(), files: c.files, make: c.make}
+	if c.from.stage == nil {
+		w.place = "context " + c.from.name
+	}
+	return b.layerStep(ctx, s, w)
 }
 
 // newCopy evaluates the words of the step.

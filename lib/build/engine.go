@@ -11,8 +11,10 @@ import (
 	"docksmith/lib/oci"
 )
 
-// What the engine wants from others. Implementations need not be safe for
-// concurrent use.
+// What the engine wants from others. Stages run at the same time, so all of it
+// must be safe for concurrent use, but for a single LayerWriter or Temp. After
+// the end of a context an error should be that of the context: any other is
+// taken for what went wrong first.
 
 // Store keeps images, layers and unpacked layers.
 type Store interface {
@@ -93,7 +95,16 @@ type Cache interface {
 	Put(p *cache.Preimage, r cache.Record) error
 }
 
-// Account is told of every hit and miss; see cache.Session.
+// Jobs hands out the leave to execute: one for each step that runs at the same
+// time as others.
+type Jobs interface {
+	// Acquire waits until a step may execute, or for the end of ctx. The caller
+	// calls release once, when the step is over.
+	Acquire(ctx context.Context) (release func(), err error)
+}
+
+// Account is told of every hit and miss, in the order of the file, when all
+// steps are over; see cache.Session.
 type Account interface {
 	Hit(step cache.Step, p *cache.Preimage, r *cache.Record)
 	Miss(step cache.Step, p *cache.Preimage)

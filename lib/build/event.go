@@ -1,5 +1,7 @@
 package build
 
+import "io"
+
 // Event is something that happened in a build, for a person or a program that
 // watches. Members that do not apply are zero.
 type Event struct {
@@ -42,8 +44,20 @@ const (
 
 func (b *builder) emit(e Event) {
 	if b.o.Events != nil {
+		b.telling.Lock()
+		defer b.telling.Unlock()
 		b.o.Events(e)
 	}
+}
+
+// output is where the command that e tells of prints to.
+func (b *builder) output(e Event) io.Writer {
+	if b.o.Output == nil {
+		return io.Discard
+	}
+	b.telling.Lock()
+	defer b.telling.Unlock()
+	return b.o.Output(e)
 }
 
 func (b *builder) warn(line int, text string) {

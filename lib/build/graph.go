@@ -1,6 +1,7 @@
 package build
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -56,9 +57,10 @@ func findStage(p *plan.Plan, ref string, before int) (int, bool) {
 	return 0, false
 }
 
-// setOrder lists the stages that the target needs. A stage can only need
-// earlier ones, so the order of the file is an order of need.
-func (b *builder) setOrder() error {
+// setOrder lists the stages that the target needs and numbers their
+// instructions. A stage can only need earlier ones, so the order of the file is
+// an order of need, and nothing ever waits in a circle.
+func (b *builder) setOrder(ctx context.Context) error {
 	needed := map[int]bool{}
 	var visit func(i int) error
 	visit = func(i int) error {
@@ -66,7 +68,7 @@ func (b *builder) setOrder() error {
 			return nil
 		}
 		needed[i] = true
-		needs, err := b.needs(i)
+		needs, err := b.needs(ctx, i)
 		if err != nil {
 			return err
 		}
@@ -83,6 +85,7 @@ func (b *builder) setOrder() error {
 	for i := range b.plan.Stages {
 		if needed[i] {
 			b.order = append(b.order, i)
+			b.first[i] = b.total + 1
 			b.total += 1 + len(b.plan.Stages[i].Steps)
 		}
 	}
@@ -90,31 +93,45 @@ func (b *builder) setOrder() error {
 		if err := b.check(&b.plan.Stages[i]); err != nil {
 			return err
 		}
+		if err := b.checkBase(ctx, &b.plan.Stages[i]); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// needs lists the stages that stage i begins with or copies from.
-func (b *builder) needs(i int) ([]int, error) {
+// needs lists the stages that stage i begins with or takes files from.
+func (b *builder) needs(ctx context.Context, i int) ([]int, error) {
 	s := &b.plan.Stages[i]
-	name, err := b.baseName(s)
+	o, _, err := b.baseOf(s)
 	if err != nil {
-		return nil, err
+		return nil, b.fault(s.Line, err)
 	}
 	var needs []int
-	if o := b.baseOrigin(name, i); o.stage >= 0 {
+	if o.stage >= 0 {
 		needs = append(needs, o.stage)
 	}
-	for k := range s.Steps {
-		o, ok, err := b.copyOrigin(&s.Steps[k], i)
+	if b.triggers[i], err = b.baseTriggers(ctx, s); err != nil {
+		return nil, b.fault(s.Line, err)
+	}
+	for _, st := range slices.Concat(b.triggers[i], s.Steps) {
+		more, err := b.stepNeeds(&st, i)
 		if err != nil {
 			return nil, err
 		}
-		if ok && o.stage >= 0 && !slices.Contains(needs, o.stage) {
-			needs = append(needs, o.stage)
-		}
+		needs = append(needs, more...)
 	}
 	return needs, nil
+}
+
+// stepNeeds lists the stages that a step of stage i takes files from: what it
+// waits for before it begins.
+func (b *builder) stepNeeds(st *plan.Step, i int) ([]int, error) {
+	o, ok, err := b.copyOrigin(st, i)
+	if err != nil || !ok || o.stage < 0 {
+		return nil, err
+	}
+	return []int{o.stage}, nil
 }
 
 // baseName is the word after FROM with its variables replaced.

@@ -31,10 +31,13 @@ type origin struct {
 	stage   int           // its index; -1: none
 }
 
+func (o origin) isFiles() bool { return o.context != nil && o.context.Files != nil }
+
 // source is a place that files are taken from, ready to be read: the root of a
 // finished stage or an image, or a directory. The zero source is the context of
 // the build.
 type source struct {
+	name  string // of a named context
 	stage *stage
 	files *buildctx.Context // where stage is nil
 }
@@ -145,19 +148,16 @@ func (b *builder) copyOrigin(st *plan.Step, i int) (origin, bool, error) {
 // source makes o ready to be read by a step of stage s. A stage must be one
 // that s needs, and so be finished.
 func (b *builder) source(ctx context.Context, s *stage, o origin) (source, error) {
-	if o.context != nil && o.context.Files != nil {
-		return source{files: o.context.Files}, nil
+	if o.isFiles() {
+		return source{name: contextName(o.name), files: o.context.Files}, nil
 	}
 	if o.stage < 0 {
 		p := s.platform()
 		img, err := b.imageOf(ctx, o, &p)
 		return source{stage: img}, err
 	}
-	done := b.stages[o.stage]
-	if done == nil {
-		return source{}, fmt.Errorf("stage %s is not part of this build", b.stageName(o.stage))
-	}
-	return source{stage: done}, nil
+	done, err := b.finished(o.stage)
+	return source{stage: done}, err
 }
 
 // imageOf is an image, of a named context or of the store, as a finished stage.

@@ -58,7 +58,7 @@ func TestNamedContextsComeFirst(t *testing.T) {
 
 func TestSourceOrigin(t *testing.T) {
 	p := parse(t, "FROM base AS one\nFROM base AS two\nFROM base AS three\nCOPY --from=x a b\nFROM base AS four")
-	b, err := newBuilder(p, Options{Store: &paperStore{}, Target: "three", Contexts: map[string]NamedContext{
+	b, err := newBuilder(t.Context(), p, Options{Store: &paperStore{bases: map[string]*Base{"base": base()}}, Target: "three", Contexts: map[string]NamedContext{
 		"two": {}, "given": {}, "four": {},
 	}})
 	if err != nil {

@@ -164,8 +164,9 @@ func (r *runJob) make(ctx context.Context, m *maker) error {
 
 // run starts the command and waits for its end.
 func (r *runJob) run(ctx context.Context, m *maker, spec *specs.Spec) error {
-	r.b.emit(Event{Type: EventRun, Step: r.b.step, Total: r.b.total, Stage: r.s.name, Line: r.st.Line, Text: stepText(r.st)})
-	status, err := r.b.o.Runner.Run(ctx, m.temp.Path(), spec, r.b.o.Output)
+	e := Event{Type: EventRun, Step: r.s.step, Total: r.b.total, Stage: r.s.name, Line: r.st.Line, Text: stepText(r.st)}
+	r.b.emit(e)
+	status, err := r.b.o.Runner.Run(ctx, m.temp.Path(), spec, r.b.output(e))
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()

@@ -93,7 +93,7 @@ func (b *builder) setGlobals() error {
 		v := arg{name: a.Name}
 		if given, ok := b.o.Args[a.Name]; ok {
 			v.value, v.set = given, true
-			b.used[a.Name] = true
+			b.use(a.Name)
 		} else if a.Default != nil {
 			word, err := b.word(&b.globals, *a.Default)
 			if err != nil {
@@ -116,7 +116,7 @@ func (b *builder) declarePlatform(prefix string, p oci.Platform) {
 	} {
 		if given, ok := b.o.Args[a.name]; ok {
 			a.value = given
-			b.used[a.name] = true
+			b.use(a.name)
 		}
 		b.globals.declare(a)
 	}

@@ -1,13 +1,13 @@
 package build
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -29,14 +29,30 @@ type stage struct {
 	onbuild []string // triggers for images built on this one
 	cmdSet  bool     // this stage has had a CMD
 	count   int      // steps begun, triggers included
+	step    int      // number of the last one among all instructions
 	missed  bool     // a step missed the cache: so do all below it
-	lowers  []string // directories of layers, top first; nil: not asked for yet
-	copied  *copied  // the root in one directory, without an overlay
+	disk    *disk
+}
+
+// disk is where the layers of a stage are unpacked. It is all that changes when
+// a stage is finished, and several others may read that at once.
+type disk struct {
+	mu     sync.Mutex
+	lowers []string // directories of the layers, top first; nil: not asked for yet
+	copied *copied  // the root in one directory, without an overlay
+}
+
+// newStage is the stage that an image is.
+func newStage(img oci.Image, layers []oci.Layer) *stage {
+	return &stage{
+		img: img, layers: layers, chain: oci.ChainID(oci.DiffIDs(layers)),
+		onbuild: img.Config.OnBuild, disk: &disk{},
+	}
 }
 
 // emptyStage is what FROM scratch begins with.
 func (b *builder) emptyStage(p *oci.Platform) *stage {
-	s := &stage{img: oci.Image{Platform: *p}}
+	s := newStage(oci.Image{Platform: *p}, nil)
 	s.img.Config.WorkingDir = "/"
 	return s
 }
@@ -53,7 +69,10 @@ func (s *stage) derive() *stage {
 	d.layers = slices.Clone(s.layers)
 	d.args = slices.Clone(s.args)
 	d.onbuild = slices.Clone(s.onbuild)
-	d.cmdSet, d.count, d.copied = false, 0, nil
+	d.cmdSet, d.count = false, 0
+	s.disk.mu.Lock()
+	d.disk = &disk{lowers: s.disk.lowers}
+	s.disk.mu.Unlock()
 	return &d
 }
 
@@ -61,7 +80,7 @@ func (s *stage) derive() *stage {
 func (s *stage) addLayer(l oci.Layer) {
 	s.chain = oci.NextChainID(s.chain, l.DiffID)
 	s.layers = append(s.layers, l)
-	s.lowers = nil
+	s.disk.lowers = nil
 }
 
 // record adds the history entry of an instruction.
@@ -69,39 +88,25 @@ func (b *builder) record(s *stage, text string, empty bool) {
 	s.img.History = append(s.img.History, oci.History{Created: &b.o.Epoch, CreatedBy: text, EmptyLayer: empty})
 }
 
-// buildStage executes the stage with index i, and before it those it needs
-// that were not known to be needed: a trigger of its base may name one.
-func (b *builder) buildStage(ctx context.Context, i int) error {
-	if b.stages[i] != nil {
-		return nil
-	}
+// buildStage executes the stage with index i.
+func (b *builder) buildStage(ctx context.Context, i int) (*stage, error) {
 	p := &b.plan.Stages[i]
-	b.step++
-	started := b.start(p.Name, p.Line, stageText(p))
 	s, err := b.begin(ctx, p)
 	if err != nil {
-		return b.fault(p.Line, err)
+		return nil, b.fault(p.Line, err)
 	}
-	triggers, err := b.takeTriggers(s, p)
-	if err != nil {
-		return b.fault(p.Line, err)
-	}
-	b.done(started, Event{})
-	for k := range triggers {
-		if err := b.runStep(ctx, s, &triggers[k], false); err != nil {
-			return b.fault(p.Line, fmt.Errorf("trigger of the base image: %w", err))
+	for k := range b.triggers[i] {
+		if err := b.runStep(ctx, s, &b.triggers[i][k]); err != nil {
+			return nil, b.fault(p.Line, fmt.Errorf("trigger of the base image: %w", err))
 		}
 	}
 	for k := range p.Steps {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := b.runStep(ctx, s, &p.Steps[k], true); err != nil {
-			return b.fault(p.Steps[k].Line, err)
+		s.step++
+		if err := b.runStep(ctx, s, &p.Steps[k]); err != nil {
+			return nil, b.fault(p.Steps[k].Line, err)
 		}
 	}
-	b.stages[i] = s
-	return nil
+	return s, nil
 }
 
 func stageText(p *plan.Stage) string {
@@ -115,167 +120,20 @@ func stageText(p *plan.Stage) string {
 	return text
 }
 
-// begin makes the state a stage starts with, from what its FROM names.
-func (b *builder) begin(ctx context.Context, p *plan.Stage) (*stage, error) {
-	name, err := b.baseName(p)
+// runStep executes one step, once the stages that it reads are finished.
+func (b *builder) runStep(ctx context.Context, s *stage, st *plan.Step) error {
+	needs, err := b.stepNeeds(st, s.index)
+	for _, n := range needs {
+		if _, ferr := b.finished(n); err == nil {
+			err = ferr
+		}
+	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	platform, err := b.platformOf(p)
-	if err != nil {
-		return nil, err
-	}
-	var s *stage
-	o := b.baseOrigin(name, p.Index)
-	files := o.context != nil && o.context.Files != nil
-	switch {
-	case o.stage >= 0:
-		s = b.stages[o.stage].derive()
-	case o.name == scratch, files:
-		s = b.emptyStage(cmp.Or(platform, &b.o.Platform))
-	default:
-		base, err := b.imageOf(ctx, o, platform)
-		if err != nil {
-			return nil, err
-		}
-		s = base.derive()
-	}
-	// A PATH is always set, so that words and commands can rely on it.
-	if _, ok := s.scope().lookup("PATH"); !ok {
-		s.img.Config.Env = append(s.img.Config.Env, oci.DefaultPath)
-	}
-	s.index, s.name = p.Index, p.Name
-	if s.name == "" {
-		s.name = fmt.Sprint(p.Index)
-	}
-	if files {
-		err = b.runStep(ctx, s, filesStep(p, o.name), false)
-	}
-	return s, err
-}
-
-// platformOf is the platform that a stage asks its base for: that of the FROM
-// line, else the one given for the build, else nil: the base decides.
-func (b *builder) platformOf(p *plan.Stage) (*oci.Platform, error) {
-	if p.Platform == "" && !b.given {
-		return nil, nil
-	}
-	if p.Platform == "" {
-		return &b.o.Platform, nil
-	}
-	word, err := b.word(&b.globals, p.Platform)
-	if err != nil {
-		return nil, err
-	}
-	platform, err := oci.ParsePlatform(word)
-	return &platform, err
-}
-
-// image is a stored image as a finished stage.
-func (b *builder) image(name string, p *oci.Platform) (*stage, error) {
-	return b.keepImage(name, p, func() (*Base, error) {
-		base, err := b.o.Store.Image(name, p)
-		if errors.Is(err, oci.ErrNotFound) {
-			err = &MissingImageError{Name: name, Err: err}
-		}
-		return base, err
-	})
-}
-
-// keepImage makes what find gives a finished stage, once for a name and platform.
-func (b *builder) keepImage(name string, p *oci.Platform, find func() (*Base, error)) (*stage, error) {
-	key := name
-	if p != nil {
-		key = oci.PlatformString(*p) + " " + name
-	}
-	if s := b.images[key]; s != nil {
-		return s, nil
-	}
-	base, err := find()
-	if err != nil {
-		return nil, err
-	}
-	s := &stage{img: base.Image, layers: base.Layers, chain: oci.ChainID(oci.DiffIDs(base.Layers)), onbuild: base.Image.Config.OnBuild}
-	b.images[key] = s
-	return s, nil
-}
-
-// MissingImageError says that a base image is not in the store.
-type MissingImageError struct {
-	Name string
-	Err  error
-}
-
-func (e *MissingImageError) Error() string {
-	text := e.Err.Error()
-	if strings.HasPrefix(text, "image ") {
-		return text // stores say which
-	}
-	return "image " + e.Name + ": " + text
-}
-
-func (e *MissingImageError) Unwrap() error { return e.Err }
-
-// takeTriggers removes the ONBUILD triggers of the base from s and gives them
-// as steps of the line that began the stage.
-func (b *builder) takeTriggers(s *stage, p *plan.Stage) ([]plan.Step, error) {
-	texts := s.onbuild
-	s.onbuild, s.img.Config.OnBuild = nil, nil
-	var steps []plan.Step
-	for _, text := range texts {
-		st, err := parseTrigger(text, b.escape)
-		if err != nil {
-			return nil, fmt.Errorf("trigger %q of the base image: %w", text, err)
-		}
-		st.Line, st.EndLine = p.Line, 0
-		if err := b.checkStep(&st); err != nil {
-			return nil, err
-		}
-		if o, ok, err := b.copyOrigin(&st, p.Index); err != nil {
-			return nil, err
-		} else if ok && o.stage >= 0 && b.stages[o.stage] == nil {
-			return nil, fmt.Errorf("trigger %q of the base image copies from stage %s, which nothing else in this build needs", text, b.stageName(o.stage))
-		}
-		steps = append(steps, st)
-	}
-	return steps, nil
-}
-
-// parseTrigger reads the text of an ONBUILD trigger as a configuration holds it.
-func parseTrigger(text string, escape byte) (plan.Step, error) {
-	source := "FROM scratch\n" + text + "\n"
-	if escape == '`' {
-		source = "# escape=`\n" + source
-	}
-	f, err := dockerfile.Parse(strings.NewReader(source), dockerfile.Options{Name: "ONBUILD"})
-	if err != nil {
-		if located, ok := errors.AsType[*dockerfile.Error](err); ok {
-			err = located.Err
-		}
-		return plan.Step{}, err
-	}
-	p := plan.New(f)
-	if len(p.Stages) != 1 || len(p.Stages[0].Steps) != 1 {
-		return plan.Step{}, errors.New("not one instruction")
-	}
-	st := p.Stages[0].Steps[0]
-	switch st.Op {
-	case dockerfile.Onbuild, dockerfile.From, dockerfile.Maintainer:
-		return plan.Step{}, fmt.Errorf("%s is not allowed as a trigger", st.Op)
-	}
-	return st, nil
-}
-
-// runStep executes one step. Those of the plan count and are announced; the
-// triggers of a base belong to their FROM.
-func (b *builder) runStep(ctx context.Context, s *stage, st *plan.Step, counted bool) error {
 	s.count++
-	if counted {
-		b.step++
-	}
-	started := b.start(s.name, st.Line, stepText(st))
+	started := b.start(s.step, s.name, st.Line, stepText(st))
 	var e Event
-	var err error
 	switch st.Op {
 	case dockerfile.Run:
 		e, err = b.runCommand(ctx, s, st)
@@ -305,8 +163,8 @@ type started struct {
 	at    time.Time
 }
 
-func (b *builder) start(name string, line int, text string) started {
-	e := Event{Type: EventStart, Step: b.step, Total: b.total, Stage: name, Line: line, Text: text}
+func (b *builder) start(step int, name string, line int, text string) started {
+	e := Event{Type: EventStart, Step: step, Total: b.total, Stage: name, Line: line, Text: text}
 	b.emit(e)
 	return started{e, time.Now()}
 }
@@ -314,7 +172,9 @@ func (b *builder) start(name string, line int, text string) started {
 // done tells the end of a step with what e knows about it.
 func (b *builder) done(s started, e Event) {
 	e.Type, e.Step, e.Total, e.Stage, e.Line, e.Text = EventDone, s.event.Step, s.event.Total, s.event.Stage, s.event.Line, s.event.Text
-	e.Seconds = time.Since(s.at).Seconds()
+	if e.Seconds == 0 {
+		e.Seconds = time.Since(s.at).Seconds()
+	}
 	b.emit(e)
 }
 

@@ -27,6 +27,14 @@ type work struct {
 	// files lists and hashes what the key holds of them; nil: nothing. After
 	// make it costs nothing.
 	files func(ctx context.Context) ([]cache.File, error)
+	// place names, within this build, where files takes them from, so that equal
+	// steps of several stages are done once; "" does not tell.
+	place string
+	// claim takes what the step must have for itself before it executes, such
+	// as a lock, and returns how to give it back; nil: nothing. It comes before
+	// the job slot: who waits for a lock must not keep others from working, the
+	// one with the lock least of all.
+	claim func(ctx context.Context) (release func(), err error)
 	// make writes the layer.
 	make func(ctx context.Context, m *maker) error
 	// quiet steps are not announced as hit or miss.
@@ -44,29 +52,24 @@ func (b *builder) newPreimage(s *stage, st *plan.Step) *cache.Preimage {
 
 // layerStep takes the step's layer from the cache or makes it.
 func (b *builder) layerStep(ctx context.Context, s *stage, w *work) (Event, error) {
-	rec, reason, err := b.recall(ctx, s, w)
+	id := fmt.Sprintf("%s/%d", s.name, s.count)
+	out, mine, err := b.once(ctx, s, w)
 	if err != nil {
 		return Event{}, err
 	}
-	e := Event{Cache: "hit", Reason: reason}
-	var made *oci.Layer
-	if rec != nil {
-		if made, err = b.fromRecord(ctx, rec); err != nil {
-			return Event{}, err
-		}
-	} else {
-		e.Cache = "miss"
+	e := Event{Cache: "hit"}
+	if out.missed {
 		s.missed = true
-		if made, err = b.execute(ctx, s, w); err != nil {
-			return Event{}, err
-		}
 	}
-	b.account(s, w, rec)
-	if made != nil {
-		s.addLayer(*made)
-		e.DiffID, e.Size = made.DiffID.String(), made.Size
+	if out.missed && mine {
+		e.Cache, e.Reason, e.Seconds = "miss", out.reason, out.rec.Seconds
 	}
-	b.record(s, w.text, made == nil)
+	b.note(s, w, id, out)
+	if out.layer != nil {
+		s.addLayer(*out.layer)
+		e.DiffID, e.Size = out.layer.DiffID.String(), out.layer.Size
+	}
+	b.record(s, w.text, out.layer == nil)
 	if w.quiet {
 		e.Cache, e.Reason = "", ""
 	}
@@ -95,7 +98,7 @@ func (b *builder) recall(ctx context.Context, s *stage, w *work) (*cache.Record,
 		if !b.o.Cache.Seen(w.pre) {
 			return nil, ReasonNew, nil
 		}
-		if err := w.addFiles(ctx); err != nil {
+		if err := b.readFiles(ctx, w); err != nil {
 			return nil, "", err
 		}
 	}
@@ -104,6 +107,18 @@ func (b *builder) recall(ctx context.Context, s *stage, w *work) (*cache.Record,
 		b.remember(w.quick, w, *rec)
 	}
 	return rec, reason, nil
+}
+
+// readFiles completes the key for a look into the cache. One step at a time: it
+// uses all processors by itself, and a list of files takes memory.
+func (b *builder) readFiles(ctx context.Context, w *work) error {
+	select {
+	case b.reading <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-b.reading }()
+	return w.addFiles(ctx)
 }
 
 // addFiles completes the key. It is done once.
@@ -146,26 +161,6 @@ func (b *builder) fromRecord(ctx context.Context, rec *cache.Record) (*oci.Layer
 	return &l, err
 }
 
-func (b *builder) account(s *stage, w *work, rec *cache.Record) {
-	if w.quiet {
-		return
-	}
-	step := cache.Step{ID: fmt.Sprintf("%s/%d", s.name, s.count), Text: stepText(w.step)}
-	if rec != nil {
-		b.result.Hits++
-		b.result.Saved += rec.Seconds
-	} else {
-		b.result.Misses++
-	}
-	switch {
-	case b.o.Account == nil:
-	case rec != nil:
-		b.o.Account.Hit(step, w.pre, rec)
-	default:
-		b.o.Account.Miss(step, w.pre)
-	}
-}
-
 // remember keeps what the step gave. A cache that cannot is a slower one, not a
 // failed build.
 func (b *builder) remember(p *cache.Preimage, w *work, rec cache.Record) {
@@ -190,7 +185,23 @@ type maker struct {
 }
 
 // execute makes the layer of a step, its snapshot and its record.
-func (b *builder) execute(ctx context.Context, s *stage, w *work) (made *oci.Layer, err error) {
+func (b *builder) execute(ctx context.Context, s *stage, w *work) (*cache.Record, error) {
+	if w.claim != nil {
+		release, err := w.claim(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer release()
+	}
+	release, err := b.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	return b.makeLayer(ctx, s, w)
+}
+
+func (b *builder) makeLayer(ctx context.Context, s *stage, w *work) (_ *cache.Record, err error) {
 	began := time.Now()
 	m := &maker{b: b, s: s}
 	if m.temp, err = b.o.Store.TempDir("build"); err != nil {
@@ -211,10 +222,9 @@ func (b *builder) execute(ctx context.Context, s *stage, w *work) (made *oci.Lay
 	}
 	rec := cache.Record{Created: time.Now()}
 	if !m.empty {
-		if made, err = m.commit(); err != nil {
+		if rec.Layer, err = m.commit(); err != nil {
 			return nil, err
 		}
-		rec.Layer = made
 	}
 	rec.Seconds = time.Since(began).Seconds()
 	if err := w.addFiles(ctx); err != nil {
@@ -224,7 +234,7 @@ func (b *builder) execute(ctx context.Context, s *stage, w *work) (made *oci.Lay
 	if w.quick != nil {
 		b.remember(w.quick, w, rec)
 	}
-	return made, nil
+	return &rec, nil
 }
 
 // commit ends the tar and puts the directory in its place among the snapshots.
@@ -324,14 +334,16 @@ func (m *maker) warn(text string) { m.b.warn(0, strings.TrimSpace(text)) }
 // lowers are the directories of the stage's layers, top first, unpacked if
 // they are not yet.
 func (b *builder) lowers(ctx context.Context, s *stage) ([]string, error) {
-	if s.lowers == nil && len(s.layers) > 0 {
+	s.disk.mu.Lock()
+	defer s.disk.mu.Unlock()
+	if s.disk.lowers == nil && len(s.layers) > 0 {
 		lowers, err := b.o.Store.Snapshots(ctx, s.layers)
 		if err != nil {
 			return nil, fmt.Errorf("unpack layers: %w", err)
 		}
-		s.lowers = lowers
+		s.disk.lowers = lowers
 	}
-	return s.lowers, nil
+	return s.disk.lowers, nil
 }
 
 // viewOf opens the merged root of a stage, read-only.

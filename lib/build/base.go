@@ -1,0 +1,142 @@
+package build
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"docksmith/lib/oci"
+	"docksmith/lib/plan"
+)
+
+// begin makes the state a stage starts with, from what its FROM names.
+func (b *builder) begin(ctx context.Context, p *plan.Stage) (*stage, error) {
+	o, platform, err := b.baseOf(p)
+	if err != nil {
+		return nil, err
+	}
+	if o.stage >= 0 {
+		if _, err := b.finished(o.stage); err != nil {
+			return nil, err
+		}
+	}
+	started := b.start(b.first[p.Index], p.Name, p.Line, stageText(p))
+	base, err := b.base(ctx, o, platform)
+	if err != nil {
+		return nil, err
+	}
+	s := base.derive()
+	s.onbuild, s.img.Config.OnBuild = nil, nil // they run now
+	// A PATH is always set, so that words and commands can rely on it.
+	if _, ok := s.scope().lookup("PATH"); !ok {
+		s.img.Config.Env = append(s.img.Config.Env, oci.DefaultPath)
+	}
+	s.index, s.name, s.step = p.Index, p.Name, b.first[p.Index]
+	if s.name == "" {
+		s.name = fmt.Sprint(p.Index)
+	}
+	if o.isFiles() {
+		if err := b.runStep(ctx, s, filesStep(p, o.name)); err != nil {
+			return nil, err
+		}
+	}
+	b.done(started, Event{})
+	return s, nil
+}
+
+// baseOf is what the FROM of a stage stands for, and for which platform.
+func (b *builder) baseOf(p *plan.Stage) (origin, *oci.Platform, error) {
+	name, err := b.baseName(p)
+	if err != nil {
+		return origin{}, nil, err
+	}
+	platform, err := b.platformOf(p)
+	return b.baseOrigin(name, p.Index), platform, err
+}
+
+// base is o as a finished stage.
+func (b *builder) base(ctx context.Context, o origin, platform *oci.Platform) (*stage, error) {
+	switch {
+	case o.stage >= 0:
+		return b.finished(o.stage)
+	case o.name == scratch && o.context == nil, o.isFiles():
+		return b.emptyStage(cmp.Or(platform, &b.o.Platform)), nil
+	}
+	return b.imageOf(ctx, o, platform)
+}
+
+// checkBase finds out, before anything runs, whether the base of a stage is
+// there.
+func (b *builder) checkBase(ctx context.Context, p *plan.Stage) error {
+	o, platform, err := b.baseOf(p)
+	if err == nil && o.stage < 0 {
+		_, err = b.base(ctx, o, platform)
+	}
+	return b.fault(p.Line, err)
+}
+
+// platformOf is the platform that a stage asks its base for: that of the FROM
+// line, else the one given for the build, else nil: the base decides.
+func (b *builder) platformOf(p *plan.Stage) (*oci.Platform, error) {
+	if p.Platform == "" && !b.given {
+		return nil, nil
+	}
+	if p.Platform == "" {
+		return &b.o.Platform, nil
+	}
+	word, err := b.word(&b.globals, p.Platform)
+	if err != nil {
+		return nil, err
+	}
+	platform, err := oci.ParsePlatform(word)
+	return &platform, err
+}
+
+// image is a stored image as a finished stage.
+func (b *builder) image(name string, p *oci.Platform) (*stage, error) {
+	return b.keepImage(name, p, func() (*Base, error) {
+		base, err := b.o.Store.Image(name, p)
+		if errors.Is(err, oci.ErrNotFound) {
+			err = &MissingImageError{Name: name, Err: err}
+		}
+		return base, err
+	})
+}
+
+// keepImage makes what find gives a finished stage, once for a name and platform.
+func (b *builder) keepImage(name string, p *oci.Platform, find func() (*Base, error)) (*stage, error) {
+	key := name
+	if p != nil {
+		key = oci.PlatformString(*p) + " " + name
+	}
+	b.finding.Lock()
+	defer b.finding.Unlock()
+	if s := b.images[key]; s != nil {
+		return s, nil
+	}
+	base, err := find()
+	if err != nil {
+		return nil, err
+	}
+	s := newStage(base.Image, base.Layers)
+	b.images[key] = s
+	return s, nil
+}
+
+// MissingImageError says that a base image is not in the store.
+type MissingImageError struct {
+	Name string
+	Err  error
+}
+
+func (e *MissingImageError) Error() string {
+	text := e.Err.Error()
+	if strings.HasPrefix(text, "image ") {
+		return text // stores say which
+	}
+	return "image " + e.Name + ": " + text
+}
+
+func (e *MissingImageError) Unwrap() error { return e.Err }

@@ -1,0 +1,97 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// Stages run at the same time, each on a goroutine; the steps of one follow each
+// other. A step waits for the stages it reads, not its stage as a whole. How
+// they come to be interleaved shows in the order of events alone: image,
+// history, counts and account are those of one stage after the other.
+
+// running is a stage of this build that is under way or has ended.
+type running struct {
+	ended chan struct{} // closed at the end; what follows is final then
+	stage *stage        // nil if it failed
+	err   error
+	notes []noted // of its steps, for the account
+}
+
+// buildStages runs the needed stages to their ends. The first that fails ends
+// what others execute; what they can do without executing anything they still
+// do, so that of several faults of the plan always the same one is reported: the
+// first in the file.
+func (b *builder) buildStages(ctx context.Context) error {
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for _, i := range b.order {
+		b.running[i] = &running{ended: make(chan struct{})}
+	}
+	var group sync.WaitGroup
+	for _, i := range b.order {
+		group.Go(func() {
+			r := b.running[i]
+			defer close(r.ended)
+			if r.stage, r.err = b.buildStage(inner, i); r.err != nil {
+				cancel()
+			}
+		})
+	}
+	group.Wait()
+	return b.failure(ctx)
+}
+
+// failure is the error of the first stage, in the order of the file, that failed
+// by itself.
+func (b *builder) failure(ctx context.Context) error {
+	var ended error
+	for _, i := range b.order {
+		err := b.running[i].err
+		if err != nil && !errors.Is(err, context.Canceled) {
+			return err
+		}
+		ended = errors.Join(ended, err)
+	}
+	if ended == nil {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return ended
+}
+
+// finished is stage n once it has ended, which it is waited for.
+func (b *builder) finished(n int) (*stage, error) {
+	r := b.running[n]
+	if r == nil {
+		return nil, fmt.Errorf("stage %s is not part of this build", b.stageName(n))
+	}
+	// Without the context: whoever is cancelled ends soon, and then so does this.
+	<-r.ended
+	if r.stage == nil {
+		return nil, context.Canceled // its own error is the one to report
+	}
+	return r.stage, nil
+}
+
+// acquire waits for leave to execute a step.
+func (b *builder) acquire(ctx context.Context) (release func(), err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if b.o.Jobs == nil {
+		return func() {}, nil
+	}
+	return b.o.Jobs.Acquire(ctx)
+}
+
+// use notes that something declared the build argument.
+func (b *builder) use(name string) {
+	b.mu.Lock()
+	b.used[name] = true
+	b.mu.Unlock()
+}

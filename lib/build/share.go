@@ -1,0 +1,144 @@
+package build
+
+import (
+	"context"
+	"errors"
+
+	"docksmith/lib/cache"
+	"docksmith/lib/oci"
+	"docksmith/lib/plan"
+)
+
+// A step that several stages begin with is done once for all of them. If each
+// did it on its own, which of them found the other's record would be a matter
+// of luck, and with it what a command gives that gives something else each time.
+
+// outcome is what a step came to.
+type outcome struct {
+	pre    *cache.Preimage // of the key it was found or recorded under
+	rec    *cache.Record
+	layer  *oci.Layer // nil: the step changed nothing
+	missed bool
+	reason string
+}
+
+// common is a step of this build that other stages may have too.
+type common struct {
+	done chan struct{} // closed when the rest is there
+	out  *outcome
+	err  error
+}
+
+// once does the step or takes part in what another stage does. mine tells which.
+func (b *builder) once(ctx context.Context, s *stage, w *work) (out *outcome, mine bool, err error) {
+	id := b.commonID(w)
+	if id == "" {
+		out, err = b.obtain(ctx, s, w)
+		return out, true, err
+	}
+	b.mu.Lock()
+	c := b.common[id]
+	if mine = c == nil; mine {
+		c = &common{done: make(chan struct{})}
+		b.common[id] = c
+	}
+	b.mu.Unlock()
+	if mine {
+		defer close(c.done)
+		c.out, c.err = b.obtain(ctx, s, w)
+		return c.out, true, c.err
+	}
+	<-c.done // its stage is cancelled with ours
+	if failed, ok := errors.AsType[*StepError](c.err); ok {
+		here := *failed
+		here.Line = w.step.Line
+		return nil, false, &here
+	}
+	return c.out, false, c.err
+}
+
+// commonID is equal for steps of this build that must give the same layer, and
+// "" for one that is nobody else's.
+func (b *builder) commonID(w *work) string {
+	if len(b.order) < 2 || b.o.Cache == nil || b.o.NoCache {
+		return ""
+	}
+	id := w.pre
+	switch {
+	case w.quick != nil:
+		id = w.quick
+	case w.files != nil && w.place == "":
+		return ""
+	}
+	return id.Key() + " " + w.place + " " + flagWords(w.step)
+}
+
+// flagWords are the flags of a step in one string: what they say need not all be
+// in the key.
+func flagWords(st *plan.Step) string {
+	var words []string
+	for _, f := range st.Flags {
+		words = append(words, f.Name, f.Value)
+	}
+	return jsonWords(words)
+}
+
+// obtain takes the step's layer from the cache or makes it.
+func (b *builder) obtain(ctx context.Context, s *stage, w *work) (*outcome, error) {
+	rec, reason, err := b.recall(ctx, s, w)
+	if err != nil {
+		return nil, err
+	}
+	out := &outcome{rec: rec, reason: reason}
+	if rec != nil {
+		out.layer, err = b.fromRecord(ctx, rec)
+	} else {
+		out.missed = true
+		out.rec, err = b.execute(ctx, s, w)
+		if err == nil {
+			out.layer = out.rec.Layer
+		}
+	}
+	out.pre = w.pre
+	return out, err
+}
+
+// noted is a step that counts as a hit or a miss.
+type noted struct {
+	step cache.Step
+	out  *outcome
+}
+
+func (b *builder) note(s *stage, w *work, id string, out *outcome) {
+	if w.quiet {
+		return
+	}
+	r := b.running[s.index]
+	r.notes = append(r.notes, noted{cache.Step{ID: id, Text: stepText(w.step)}, out})
+}
+
+// account counts hits and misses, in the order of the file: of the stages that
+// share a step that was executed, the first missed and the others hit.
+func (b *builder) account() {
+	counted := map[*outcome]bool{}
+	for _, i := range b.order {
+		for _, n := range b.running[i].notes {
+			if n.out.missed && !counted[n.out] {
+				counted[n.out] = true
+				b.result.Misses++
+				if b.o.Account != nil {
+					b.o.Account.Miss(n.step, n.out.pre)
+				}
+				continue
+			}
+			b.result.Hits++
+			b.result.Saved += n.out.rec.Seconds
+			if b.o.Account != nil {
+				if n.out.rec.Key == "" {
+					n.out.rec.Key = n.out.pre.Key()
+				}
+				b.o.Account.Hit(n.step, n.out.pre, n.out.rec)
+			}
+		}
+	}
+}
