@@ -29,6 +29,9 @@ type options struct {
 	buildArgs []string
 	labels    []string
 	contexts  []string
+	secrets   []string
+	ssh       []string
+	allow     []string
 	target    string
 	platform  string
 	network   string
@@ -58,6 +61,9 @@ func (o *options) declare(f *cli.Flags) {
 	f.StringArrayVarP(&o.tags, "tag", "t", nil, "give the image the `NAME[:TAG]`; may be repeated")
 	f.StringArrayVar(&o.buildArgs, "build-arg", nil, "set a build argument, `NAME=VALUE`; a lone NAME takes the environment's value")
 	f.StringArrayVar(&o.contexts, "build-context", nil, "a further context, `NAME=DIRECTORY`, oci-layout://PATH or docker-image://IMAGE; may be repeated")
+	f.StringArrayVar(&o.secrets, "secret", nil, "give RUN --mount=type=secret a secret: `id=NAME[,src=FILE|,env=VARIABLE]`; may be repeated")
+	f.StringArrayVar(&o.ssh, "ssh", nil, "give RUN --mount=type=ssh an agent: default, or `ID[=SOCKET]`; may be repeated")
+	f.StringArrayVar(&o.allow, "allow", nil, "allow steps to ask for `network.host` or security.insecure; may be repeated")
 	f.StringVar(&o.target, "target", "", "build `STAGE`, a name or a number, instead of the last")
 	f.BoolVar(&o.noCache, "no-cache", false, "run every step, whatever the cache knows")
 	f.StringVar(&o.network, "network", "none", "what RUN steps may reach: `none` or host")
@@ -72,6 +78,7 @@ func (o *options) declare(f *cli.Flags) {
 	f.Complete("file", "file")
 	f.Complete("tag", "image")
 	f.Complete("target", "stage")
+	f.Complete("allow", "network.host,security.insecure")
 	f.Complete("network", "none,host")
 	f.Complete("compress", "gzip,zstd,none")
 	f.Complete("iidfile", "file")

@@ -62,6 +62,10 @@ type settings struct {
 	args        map[string]string
 	labels      map[string]string
 	contexts    map[string]string
+	secrets     map[string][]byte
+	agents      map[string]string
+	allowHost   bool
+	insecure    bool
 	platform    oci.Platform
 	epoch       time.Time
 	compression layer.Compression
@@ -87,6 +91,9 @@ func (o *options) settings() (settings, error) {
 		return v, err
 	}
 	if v.contexts, err = pairs("build-context", o.contexts, false); err != nil {
+		return v, err
+	}
+	if v.allowHost, v.insecure, err = allowed(o.allow); err != nil {
 		return v, err
 	}
 	if o.platform != "" {
@@ -172,11 +179,19 @@ func (b *builder) build(ctx context.Context) (err error) {
 		return err
 	}
 	defer further.close()
+	if b.settings.secrets, err = readSecrets(b.o.secrets); err != nil {
+		return err
+	}
+	if b.settings.agents, err = agents(b.o.ssh); err != nil {
+		return err
+	}
 	result, err := build.Build(ctx, b.in.plan, build.Options{
 		Store:  stored,
 		Runner: run, Cache: known, Account: account,
 		Context: b.in.context, Contexts: further.named, Index: b.in.index, View: sandbox.OverlayView,
 		Args: b.settings.args, Target: b.o.target, NoCache: b.o.noCache, NoOverlay: b.o.noOverlay, Network: b.o.network,
+		AllowHostNetwork: b.settings.allowHost, AllowInsecure: b.settings.insecure,
+		CacheMounts: known, Secrets: b.settings.secrets, Agents: b.settings.agents,
 		Platform: b.settings.platform, Epoch: b.settings.epoch, Labels: b.settings.labels,
 		Output: b.show.output, Events: b.show.event,
 	})
@@ -233,8 +248,18 @@ func (b *builder) explain(err error) error {
 	if _, ok := errors.AsType[*build.ViewError](err); ok {
 		out = cli.WithHint(out, "ds-build --no-overlay builds without an overlay file system")
 	}
-	if _, ok := errors.AsType[*build.LeaveError](err); ok {
-		out = cli.WithHint(out, "ds-build --network=host allows it")
+	if leave, ok := errors.AsType[*build.LeaveError](err); ok {
+		flag := "--network=host"
+		if leave.Allow != "" {
+			flag = "--allow " + leave.Allow
+		}
+		out = cli.WithHint(out, "ds-build %s allows it", flag)
+	}
+	if missing, ok := errors.AsType[*build.MissingSecretError](err); ok {
+		out = cli.WithHint(out, "ds-build --secret id=%s,src=FILE gives it", missing.ID)
+	}
+	if missing, ok := errors.AsType[*build.MissingAgentError](err); ok {
+		out = cli.WithHint(out, "ds-build --ssh %s gives that of SSH_AUTH_SOCK", missing.ID)
 	}
 	return out
 }

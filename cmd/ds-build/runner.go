@@ -14,9 +14,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
-
+	"docksmith/lib/build"
 	"docksmith/lib/oci"
+	"docksmith/lib/sandbox"
 )
 
 // runner runs commands through ds-exec: the one isolation there is.
@@ -48,12 +48,19 @@ func newRunner() (*runner, error) {
 }
 
 // Run implements build.Runner.
-func (r *runner) Run(ctx context.Context, dir string, spec *specs.Spec, output io.Writer) (int, error) {
-	raw, err := oci.Marshal(spec)
+func (r *runner) Run(ctx context.Context, c build.Container) (int, error) {
+	for _, s := range c.Sockets {
+		p, err := serveAgent(c.Dir, s)
+		if err != nil {
+			return 0, fmt.Errorf("pass on the ssh agent: %w", err)
+		}
+		defer p.close()
+	}
+	raw, err := oci.Marshal(c.Spec)
 	if err != nil {
 		return 0, err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "config.json"), raw, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(c.Dir, "config.json"), raw, 0o600); err != nil {
 		return 0, err
 	}
 	tell, says, err := os.Pipe()
@@ -61,19 +68,27 @@ func (r *runner) Run(ctx context.Context, dir string, spec *specs.Spec, output i
 		return 0, err
 	}
 	defer tell.Close()
-	cmd := exec.CommandContext(ctx, r.program, "run", "--status-fd", "3", dir)
-	cmd.Stdout, cmd.Stderr = output, output
-	cmd.ExtraFiles = []*os.File{says}
+	w, err := newWhisper(c.Secrets)
+	if err != nil {
+		says.Close()
+		return 0, err
+	}
+	defer w.close()
+	args := append([]string{"run", "--status-fd", "3"}, w.args()...)
+	cmd := exec.CommandContext(ctx, r.program, append(args, c.Dir)...)
+	cmd.Stdout, cmd.Stderr = c.Output, c.Output
+	cmd.ExtraFiles = append([]*os.File{says}, w.files()...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = grace
 	cmd.SysProcAttr = dieWithUs()
 	runtime.LockOSThread() // what dies with us dies with this thread
 	defer runtime.UnlockOSThread()
-	if err := cmd.Start(); err != nil {
-		says.Close()
+	err = cmd.Start()
+	says.Close()
+	w.start()
+	if err != nil {
 		return 0, fmt.Errorf("start ds-exec: %w", err)
 	}
-	says.Close()
 	told := make(chan string, 1)
 	go func() { told <- readStatus(tell) }()
 	err = cmd.Wait()
@@ -90,6 +105,61 @@ func (r *runner) Run(ctx context.Context, dir string, spec *specs.Spec, output i
 		return 0, fmt.Errorf("run ds-exec: %w", err)
 	}
 	return exit.ExitCode(), nil
+}
+
+// whisper is a pipe that brings secrets to ds-exec: unlike arguments and the
+// environment nobody else can see it, and unlike a file it is on no disk.
+type whisper struct {
+	secrets map[string][]byte
+	hears   *os.File // nil without any
+	says    *os.File
+	done    chan struct{}
+}
+
+func newWhisper(secrets map[string][]byte) (*whisper, error) {
+	w := &whisper{secrets: secrets}
+	if len(secrets) == 0 {
+		return w, nil
+	}
+	var err error
+	w.hears, w.says, err = os.Pipe()
+	return w, err
+}
+
+func (w *whisper) args() []string {
+	if w.hears == nil {
+		return nil
+	}
+	return []string{"--secrets-fd", "4"}
+}
+
+func (w *whisper) files() []*os.File {
+	if w.hears == nil {
+		return nil
+	}
+	return []*os.File{w.hears}
+}
+
+// start writes, once the reader has its end of the pipe or will never have it.
+func (w *whisper) start() {
+	if w.hears == nil {
+		return
+	}
+	w.hears.Close()
+	w.done = make(chan struct{})
+	go func() {
+		defer close(w.done)
+		// Who does not read to the end has failed, and says so itself.
+		_ = sandbox.WriteSecrets(w.says, w.secrets)
+		w.says.Close()
+	}()
+}
+
+// close waits for the end of what start began. The reader must have ended.
+func (w *whisper) close() {
+	if w.done != nil {
+		<-w.done
+	}
 }
 
 // readStatus reads what ds-exec says about the process and returns its message

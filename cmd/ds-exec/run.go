@@ -29,7 +29,7 @@ type settings struct {
 	rootless, noRootless  bool
 	interactive, terminal bool
 	remove                bool
-	statusFD              int
+	statusFD, secretsFD   int
 	pidFile               string
 }
 
@@ -77,6 +77,7 @@ func (s *settings) declare(f *cli.Flags) {
 	f.BoolVar(&s.NoInit, "no-init", false, "make the command process 1")
 	f.BoolVar(&s.remove, "rm", false, "remove the bundle afterwards")
 	f.IntVar(&s.statusFD, "status-fd", -1, "report what happens as JSON lines on descriptor `N`")
+	f.IntVar(&s.secretsFD, "secrets-fd", -1, "read the secrets that the bundle names from descriptor `N`")
 	f.StringVar(&s.pidFile, "pid-file", "", "write the command's process id to `FILE`")
 	f.BoolVarP(&s.interactive, "interactive", "i", false, "accepted: standard input is always passed on")
 	f.BoolVarP(&s.terminal, "tty", "t", false, "insist that standard input is a terminal, which the command then uses")
@@ -108,6 +109,10 @@ func (s *settings) run(ctx context.Context, io *cli.IO, args []string) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, report.close()) }()
+	if s.Secrets, err = readSecrets(s.secretsFD); err != nil {
+		report.fail(err)
+		return err
+	}
 	res, err := s.exec(ctx, io, args[0], report)
 	if err != nil {
 		report.fail(err)

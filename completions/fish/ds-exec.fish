@@ -23,6 +23,7 @@ complete -c ds-exec -n '__fish_seen_subcommand_from run' -l no-rootless -d 'fail
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -l no-init -d 'make the command process 1'
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -l rm -d 'remove the bundle afterwards'
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -l status-fd -x -d 'report what happens as JSON lines on descriptor N'
+complete -c ds-exec -n '__fish_seen_subcommand_from run' -l secrets-fd -x -d 'read the secrets that the bundle names from descriptor N'
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -l pid-file -r -F -d 'write the command\'s process id to FILE'
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -s i -l interactive -d 'accepted: standard input is always passed on'
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -s t -l tty -d 'insist that standard input is a terminal, which the command then uses'

@@ -59,6 +59,17 @@ type Options struct {
 	// Network is what RUN steps may reach: NetworkNone, the default, or
 	// NetworkHost, which also is the leave for RUN --network=host.
 	Network string
+	// AllowHostNetwork is leave for RUN --network=host alone, AllowInsecure for
+	// RUN --security=insecure.
+	AllowHostNetwork, AllowInsecure bool
+	// CacheMounts keeps the directories of cache mounts; optional.
+	CacheMounts CacheMounts
+	// Secrets are what RUN --mount=type=secret can ask for, by name. What steps
+	// print passes through a filter that replaces them.
+	Secrets map[string][]byte
+	// Agents are what RUN --mount=type=ssh can ask for: names, and what the
+	// Runner knows as Socket.To.
+	Agents map[string]string
 	// NoOverlay compares copied trees instead of using overlays.
 	NoOverlay bool
 	// Platform is what to build for; default the host's.

@@ -38,7 +38,7 @@ func (b *builder) checkStep(st *plan.Step) error {
 
 // supported are the flags that steps obey; those of HEALTHCHECK check themselves.
 var supported = map[string][]string{
-	dockerfile.Run:  {"network"},
+	dockerfile.Run:  {"network", "mount", "security"},
 	dockerfile.Copy: {"from", "chown", "chmod", "exclude", "link", "parents"},
 	dockerfile.Add:  {"chown", "chmod", "exclude", "link", "unpack"},
 }
@@ -47,6 +47,9 @@ func (b *builder) checkFlag(st *plan.Step, f plan.Flag) error {
 	if st.Op == dockerfile.Healthcheck {
 		return nil
 	}
+	if f.Name == "device" {
+		return fmt.Errorf("RUN --device=%s: no device is ever given to a step", f.Value)
+	}
 	known := false
 	for _, name := range supported[st.Op] {
 		known = known || name == f.Name
@@ -54,22 +57,53 @@ func (b *builder) checkFlag(st *plan.Step, f plan.Flag) error {
 	if !known {
 		return fmt.Errorf("%s --%s is not supported yet", st.Op, f.Name)
 	}
-	if f.Name == "network" {
-		switch f.Value {
-		case "none", "default":
-		case "host":
-			if b.o.Network != NetworkHost {
-				return &LeaveError{fmt.Errorf("RUN --network=host: the build was not given the host's network")}
-			}
-		default:
-			return fmt.Errorf("RUN --network=%s: want default, none or host", f.Value)
-		}
+	switch f.Name {
+	case "network":
+		return b.checkNetwork(f.Value)
+	case "security":
+		return b.checkSecurity(f.Value)
 	}
 	return nil
 }
 
+func (b *builder) checkNetwork(value string) error {
+	switch value {
+	case "none", "default":
+		return nil
+	case "host":
+		if b.o.Network != NetworkHost && !b.o.AllowHostNetwork {
+			return &LeaveError{fmt.Errorf("RUN --network=host: the build was not given the host's network"), AllowNetworkHost}
+		}
+		return nil
+	}
+	return fmt.Errorf("RUN --network=%s: want default, none or host", value)
+}
+
+func (b *builder) checkSecurity(value string) error {
+	switch value {
+	case "sandbox":
+		return nil
+	case "insecure":
+		if !b.o.AllowInsecure {
+			return &LeaveError{fmt.Errorf("RUN --security=insecure: the build was not given leave to run without a sandbox"), AllowInsecure}
+		}
+		return nil
+	}
+	return fmt.Errorf("RUN --security=%s: want sandbox or insecure", value)
+}
+
+// What a Dockerfile needs leave for, in the words of docker buildx.
+const (
+	AllowNetworkHost = "network.host"
+	AllowInsecure    = "security.insecure"
+)
+
 // LeaveError is a wish of the Dockerfile that the caller has to allow.
-type LeaveError struct{ Err error }
+type LeaveError struct {
+	Err error
+	// Allow is the leave that lacks, one of the above.
+	Allow string
+}
 
 func (e *LeaveError) Error() string { return e.Err.Error() }
 

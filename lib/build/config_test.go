@@ -141,18 +141,18 @@ func TestConfig(t *testing.T) {
 
 func TestConfigFaults(t *testing.T) {
 	for file, want := range map[string]string{
-		"FROM nowhere":                                    "Dockerfile:1: image nowhere: not found",
-		"FROM base\nENV A=${B?missing}":                   "Dockerfile:2: ENV A=${B?missing}: ",
-		"FROM base\nSTOPSIGNAL SIGNOPE":                   "Dockerfile:2: STOPSIGNAL SIGNOPE: unknown signal",
-		"FROM base\nENV P=1/x\nEXPOSE $P":                 "Dockerfile:3: EXPOSE $P: port \"1/x\"",
-		"FROM base\nENV U=\nUSER $U":                      "Dockerfile:3: USER $U: the value is empty",
-		"FROM base\n\nRUN --mount=type=tmpfs,target=/x a": "Dockerfile:3: RUN --mount is not supported yet",
-		"FROM base\nRUN --network=host a":                 "Dockerfile:2: RUN --network=host: ",
-		"FROM base\nADD https://example.org/ /":           "Dockerfile:2: ADD of a remote source is not supported yet",
-		"FROM base\nCOPY --from=1 a b":                    "Dockerfile:2: COPY: --from=1: there is no stage 1 before this one",
-		"FROM base AS x\nCOPY --from=X a b":               "Dockerfile:2: COPY: --from=X: a stage cannot copy from itself",
-		"FROM base\nCOPY --from=$A a b":                   "Dockerfile:2: COPY: --from=$A: variables are not expanded",
-		"ARG X\nFROM $X":                                  "Dockerfile:2: FROM $X: the name of the base image is empty",
+		"FROM nowhere":                          "Dockerfile:1: image nowhere: not found",
+		"FROM base\nENV A=${B?missing}":         "Dockerfile:2: ENV A=${B?missing}: ",
+		"FROM base\nSTOPSIGNAL SIGNOPE":         "Dockerfile:2: STOPSIGNAL SIGNOPE: unknown signal",
+		"FROM base\nENV P=1/x\nEXPOSE $P":       "Dockerfile:3: EXPOSE $P: port \"1/x\"",
+		"FROM base\nENV U=\nUSER $U":            "Dockerfile:3: USER $U: the value is empty",
+		"FROM base\n\nRUN --device=a.b/c=d a":   "Dockerfile:3: RUN --device=a.b/c=d: no device is ever given to a step",
+		"FROM base\nRUN --network=host a":       "Dockerfile:2: RUN --network=host: ",
+		"FROM base\nADD https://example.org/ /": "Dockerfile:2: ADD of a remote source is not supported yet",
+		"FROM base\nCOPY --from=1 a b":          "Dockerfile:2: COPY: --from=1: there is no stage 1 before this one",
+		"FROM base AS x\nCOPY --from=X a b":     "Dockerfile:2: COPY: --from=X: a stage cannot copy from itself",
+		"FROM base\nCOPY --from=$A a b":         "Dockerfile:2: COPY: --from=$A: variables are not expanded",
+		"ARG X\nFROM $X":                        "Dockerfile:2: FROM $X: the name of the base image is empty",
 	} {
 		s := &paperStore{bases: map[string]*Base{"base": base()}}
 		f, err := dockerfile.Parse(strings.NewReader(file), dockerfile.Options{Name: "Dockerfile"})

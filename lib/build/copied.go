@@ -4,16 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
-	"syscall"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"docksmith/lib/layer"
-	"docksmith/lib/rootfs"
 )
 
 // Without an overlay file system, a stage's root is a copy: all its layers
@@ -96,10 +92,10 @@ func (r *runJob) makeCopied(ctx context.Context, m *maker) error {
 	if err := r.provide(m, spec); err != nil {
 		return err
 	}
-	if err := r.run(ctx, m, spec); err != nil {
+	if err := r.addMounts(ctx, m, spec); err != nil {
 		return err
 	}
-	if err := removeStubs(before, after, spec.Mounts); err != nil {
+	if err := r.run(ctx, m, spec); err != nil {
 		return err
 	}
 	return layer.Diff(ctx, m.tar, before, after, layer.CreateOptions{Epoch: r.b.o.Epoch, Warn: m.warn})
@@ -130,53 +126,4 @@ func readOr(name, otherwise string) string {
 		return otherwise
 	}
 	return string(text)
-}
-
-// removeStubs removes what the runtime made in after for its mounts to stand
-// on: empty files and directories that before has not.
-func removeStubs(before, after string, mounts []specs.Mount) error {
-	old, err := rootfs.Open(before)
-	if err != nil {
-		return err
-	}
-	defer old.Close()
-	now, err := rootfs.Open(after)
-	if err != nil {
-		return err
-	}
-	defer now.Close()
-	for _, m := range mounts {
-		for p := path.Clean(m.Destination); p != "/" && p != "."; p = path.Dir(p) {
-			if _, err := old.Lstat(p); err == nil {
-				break // it and all above it are the image's
-			}
-			if err := removeStub(now, p); err != nil {
-				return fmt.Errorf("remove mount point %s: %w", p, err)
-			}
-		}
-	}
-	return nil
-}
-
-func removeStub(root *rootfs.Root, p string) error {
-	st, err := root.Lstat(p)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	switch uint32(st.Mode) & syscall.S_IFMT {
-	case syscall.S_IFREG:
-		if st.Size > 0 {
-			return nil
-		}
-	case syscall.S_IFDIR:
-		if list, err := root.ReadDir(p); err != nil || len(list) > 0 {
-			return err
-		}
-	default:
-		return nil
-	}
-	return root.RemoveAll(p)
 }

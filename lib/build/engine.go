@@ -82,10 +82,35 @@ type Temp interface {
 
 // Runner runs the command of a RUN step.
 type Runner interface {
-	// Run executes spec in the bundle directory dir and gives the exit
-	// status of its process, 128+N for a signal. An error is a failure to
-	// run it at all.
-	Run(ctx context.Context, dir string, spec *specs.Spec, output io.Writer) (status int, err error)
+	// Run gives the exit status of the container's process, 128+N for a
+	// signal. An error is a failure to run it at all.
+	Run(ctx context.Context, c Container) (status int, err error)
+}
+
+// Container is what a Runner runs.
+type Container struct {
+	// Dir is the bundle: where relative paths of Spec are.
+	Dir  string
+	Spec *specs.Spec
+	// Output gets what the process prints.
+	Output io.Writer
+	// Secrets are by name what Spec's mounts of secrets and its annotation of
+	// the environment speak of. They must not be written to any disk.
+	Secrets map[string][]byte
+	// Sockets are there while the process runs.
+	Sockets []Socket
+}
+
+// Socket is a socket in a bundle that leads to one of the user's.
+type Socket struct {
+	// Name is the file's in the bundle, To what Options.Agents says.
+	Name, To       string
+	Mode, UID, GID uint32
+}
+
+// CacheMounts keeps directories from build to build; see cache.Cache.
+type CacheMounts interface {
+	Mount(ctx context.Context, m cache.Mount) (*cache.HeldMount, error)
 }
 
 // Cache remembers what steps gave; see cache.Cache.

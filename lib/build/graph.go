@@ -127,11 +127,14 @@ func (b *builder) needs(ctx context.Context, i int) ([]int, error) {
 // stepNeeds lists the stages that a step of stage i takes files from: what it
 // waits for before it begins.
 func (b *builder) stepNeeds(st *plan.Step, i int) ([]int, error) {
-	o, ok, err := b.copyOrigin(st, i)
-	if err != nil || !ok || o.stage < 0 {
-		return nil, err
+	origins, err := b.origins(st, i)
+	var needs []int
+	for _, o := range origins {
+		if o.stage >= 0 {
+			needs = append(needs, o.stage)
+		}
 	}
-	return []int{o.stage}, nil
+	return needs, err
 }
 
 // baseName is the word after FROM with its variables replaced.

@@ -135,6 +135,18 @@ func (b *builder) sourceOrigin(st *plan.Step, flag, name string, i int) (origin,
 	return o, nil
 }
 
+// origins are what a step of stage i takes files from, its own context apart.
+func (b *builder) origins(st *plan.Step, i int) ([]origin, error) {
+	if st.Op == dockerfile.Run {
+		return b.mountOrigins(st, i)
+	}
+	o, ok, err := b.copyOrigin(st, i)
+	if !ok || err != nil {
+		return nil, err
+	}
+	return []origin{o}, nil
+}
+
 // copyOrigin is what the --from of a COPY of stage i names; false without one.
 func (b *builder) copyOrigin(st *plan.Step, i int) (origin, bool, error) {
 	from, ok := st.Flag("from")

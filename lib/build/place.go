@@ -141,7 +141,7 @@ func (c *copyJob) node(d *draft, it *item, o owner) *node {
 		n.Mode = c.mode(n.Mode, n.Type == layer.TypeDir)
 	}
 	if n.Type == layer.TypeFile && n.Size > 0 {
-		n.Open = func() (io.ReadCloser, error) { return c.open(it) }
+		n.Open = func() (io.ReadCloser, error) { return c.tree.open(it) }
 	}
 	return n
 }
@@ -171,8 +171,8 @@ func (it *item) entry(foreign bool) layer.Entry {
 }
 
 // open reads a file of the tree; what is read to its end is hashed on the way.
-func (c *copyJob) open(it *item) (io.ReadCloser, error) {
-	r, err := c.tree.files.OpenInfo(it.info)
+func (t *tree) open(it *item) (io.ReadCloser, error) {
+	r, err := t.files.OpenInfo(it.info)
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,9 @@ type runJob struct {
 	script  *document // a here-document that is executed as a file
 	env     []string  // beside that of the image: the visible build arguments
 	network string
+	mounts  []*runMount
+	sockets []Socket
+	secrets map[string][]byte // those that mounts name
 }
 
 // scripts is where a here-document that is a script stands during its RUN.
@@ -45,7 +48,18 @@ func (b *builder) runCommand(ctx context.Context, s *stage, st *plan.Step) (Even
 	for _, a := range s.scope().visible() {
 		r.env = append(r.env, a.name+"="+a.value)
 	}
-	return b.layerStep(ctx, s, &work{step: st, text: r.text(), pre: r.preimage(), make: r.make})
+	defer r.close()
+	if err := r.setMounts(ctx); err != nil {
+		return Event{}, err
+	}
+	return b.layerStep(ctx, s, &work{
+		step: st, text: r.text(), pre: r.preimage(), quick: r.quick(), files: r.files(), place: r.place(), claim: r.holdCaches, make: r.make,
+	})
+}
+
+func (r *runJob) insecure() bool {
+	v, _ := r.st.Flag("security")
+	return v == "insecure"
 }
 
 // setCommand finds the words of the command. A lone here-document is the
@@ -104,6 +118,12 @@ func (r *runJob) preimage() *cache.Preimage {
 	p.Add("user", r.s.img.Config.User)
 	p.Add("platform", oci.PlatformString(r.s.platform()))
 	p.Add("network", r.network)
+	if r.insecure() {
+		p.Add("security", "insecure")
+	}
+	for i, m := range r.mounts {
+		p.Add(fmt.Sprintf("mount %d", i), m.keyText())
+	}
 	for _, kv := range sorted(r.s.img.Config.Env) {
 		name, value, _ := strings.Cut(kv, "=")
 		p.Add("env "+name, value)
@@ -149,6 +169,9 @@ func (r *runJob) make(ctx context.Context, m *maker) error {
 	if err := r.overlay(ctx, spec); err != nil {
 		return err
 	}
+	if err := r.addMounts(ctx, m, spec); err != nil {
+		return err
+	}
 	if err := r.run(ctx, m, spec); err != nil {
 		return err
 	}
@@ -166,7 +189,11 @@ func (r *runJob) make(ctx context.Context, m *maker) error {
 func (r *runJob) run(ctx context.Context, m *maker, spec *specs.Spec) error {
 	e := Event{Type: EventRun, Step: r.s.step, Total: r.b.total, Stage: r.s.name, Line: r.st.Line, Text: stepText(r.st)}
 	r.b.emit(e)
-	status, err := r.b.o.Runner.Run(ctx, m.temp.Path(), spec, r.b.output(e))
+	output := newRedactor(r.b.output(e), r.b.o.Secrets)
+	status, err := r.b.o.Runner.Run(ctx, Container{
+		Dir: m.temp.Path(), Spec: spec, Output: output, Secrets: r.secrets, Sockets: r.sockets,
+	})
+	err = errors.Join(err, output.Close())
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -183,7 +210,7 @@ func (r *runJob) spec(m *maker) (*specs.Spec, error) {
 	env := append([]string{fmt.Sprintf("SOURCE_DATE_EPOCH=%d", r.b.o.Epoch.Unix())}, r.b.proxyEnv(r.s.scope())...)
 	spec := oci.RuntimeSpec(r.s.img, oci.RuntimeOptions{
 		Args: r.args, Entrypoint: []string{}, Env: append(env, r.env...),
-		HostNetwork: r.network == NetworkHost,
+		HostNetwork: r.network == NetworkHost, Privileged: r.insecure(),
 	})
 	// The image is none yet: nothing of its configuration describes a container.
 	for name := range spec.Annotations {
@@ -207,12 +234,7 @@ func (r *runJob) overlay(ctx context.Context, spec *specs.Spec) error {
 	if err != nil {
 		return err
 	}
-	escape := strings.NewReplacer(`\`, `\\`, `:`, `\:`)
-	dirs := make([]string, len(lowers))
-	for i, d := range lowers {
-		dirs[i] = escape.Replace(d)
-	}
-	spec.Annotations[oci.AnnotationOverlayLower] = strings.Join(dirs, ":")
+	spec.Annotations[oci.AnnotationOverlayLower] = joinLowers(lowers)
 	spec.Annotations[oci.AnnotationOverlayUpper] = "upper"
 	spec.Annotations[oci.AnnotationOverlayWork] = "work"
 	return nil

@@ -277,12 +277,17 @@ func (m *maker) closeView() {
 // mode and owner of the root of the stage so far: what overlayfs shows as the
 // root is the top directory.
 func (m *maker) newTree(ctx context.Context, name string) (string, error) {
+	return m.newTreeLike(ctx, name, m.s)
+}
+
+// newTreeLike is newTree for the root of s.
+func (m *maker) newTreeLike(ctx context.Context, name string, s *stage) (string, error) {
 	dir := filepath.Join(m.temp.Path(), name)
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return "", err
 	}
 	top := layer.Source{Entry: layer.Entry{Path: ".", Type: layer.TypeDir, Mode: 0o755}}
-	lowers, err := m.b.lowers(ctx, m.s)
+	lowers, err := m.b.lowers(ctx, s)
 	if err != nil {
 		return "", err
 	}

@@ -31,8 +31,17 @@ type Mount struct {
 	Mode, UID, GID *uint32
 }
 
+// Types of mounts.
+const (
+	MountBind   = "bind"
+	MountCache  = "cache"
+	MountTmpfs  = "tmpfs"
+	MountSecret = "secret"
+	MountSSH    = "ssh"
+)
+
 var (
-	mountTypes = []string{"bind", "cache", "tmpfs", "secret", "ssh"}
+	mountTypes = []string{MountBind, MountCache, MountTmpfs, MountSecret, MountSSH}
 	mountKeys  = []string{"type", "from", "source", "src", "target", "dst", "destination", "readonly", "ro",
 		"readwrite", "rw", "required", "size", "id", "sharing", "mode", "uid", "gid", "env"}
 )
@@ -69,6 +78,19 @@ func ParseMount(value string, expand func(string) (string, error)) (*Mount, erro
 		}
 	}
 	return m, m.check()
+}
+
+// MountFrom is the stage or image that the value of a --mount names, empty
+// without: what can be known before variables are.
+func MountFrom(value string) (string, error) {
+	fields, err := mountFields(value)
+	from := ""
+	for _, f := range fields {
+		if f[0] == "from" {
+			from = f[1]
+		}
+	}
+	return from, err
 }
 
 func expanded(value string, expand func(string) (string, error)) (string, error) {

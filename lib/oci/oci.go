@@ -65,7 +65,16 @@ const (
 	AnnotationOverlayUpper = "dev.docksmith.overlay.upper"
 	AnnotationOverlayWork  = "dev.docksmith.overlay.work"
 	AnnotationUser         = "dev.docksmith.user"
+	AnnotationSecretEnv    = "dev.docksmith.secret.env"
 	AnnotationImage        = "dev.docksmith.image"
+)
+
+// Mounts of our own in a bundle's config.json: a file that holds a secret, a
+// part of the source, and one that may be missing.
+const (
+	MountSecret   = "docksmith.secret"
+	OptionSubpath = "x-docksmith.subpath"
+	OptionMayLack = "x-docksmith.maylack"
 )
 
 // Layer is a stored layer: where its blob is, and the digest of the tar inside

@@ -25,6 +25,7 @@ type RuntimeOptions struct {
 	Hostname    string   // default "docksmith"
 	HostNetwork bool     // leave the network namespace out
 	Readonly    bool     // mount the root read-only
+	Privileged  bool     // give it every capability, hide nothing, filter no system call
 	Terminal    bool     // give the process a terminal
 }
 
@@ -61,7 +62,7 @@ func RuntimeSpec(img Image, o RuntimeOptions) *specs.Spec {
 		process.User.UID = uid
 		annotations[AnnotationUser] = user
 	}
-	return &specs.Spec{
+	spec := &specs.Spec{
 		Version:     "1.0.2", // what is used here is all in it, and crun 1.8 takes no later one
 		Process:     process,
 		Root:        &specs.Root{Path: "rootfs", Readonly: o.Readonly},
@@ -75,6 +76,10 @@ func RuntimeSpec(img Image, o RuntimeOptions) *specs.Spec {
 			Resources:     &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}},
 		},
 	}
+	if o.Privileged {
+		unlock(spec)
+	}
+	return spec
 }
 
 func runtimeArgs(c ImageConfig, o RuntimeOptions) []string {

@@ -76,6 +76,10 @@ func (c *container) prepare(m specs.Mount) (*mount, error) {
 	case bind:
 		pm.fstype = "bind"
 		return pm, c.prepareBind(pm)
+	case m.Type == TypeSecret:
+		pm.dir = false
+		pm.attr.set |= unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC
+		return pm, nil
 	case m.Type == "cgroup" || m.Type == "cgroup2":
 		pm.fstype = "cgroup"
 		return pm, nil
@@ -124,6 +128,8 @@ func fixDevpts(pm *mount, options []string) {
 }
 
 func (c *container) prepareBind(pm *mount) error {
+	sub := pm.part()
+	pm.attr.data = slices.DeleteFunc(pm.attr.data, func(o string) bool { return strings.HasPrefix(o, OptionMayLack+"=") })
 	if len(pm.attr.data) > 0 {
 		return fmt.Errorf("a bind mount has no option %q", pm.attr.data[0])
 	}
@@ -133,9 +139,26 @@ func (c *container) prepareBind(pm *mount) error {
 	}
 	// In a user namespace the mounts below come along in any case: what they
 	// cover must stay covered.
-	m, err := cloneTree(dirfd, source, pm.attr.recursive || InUserNamespace())
+	recursive := pm.attr.recursive || InUserNamespace()
+	if sub != "" {
+		return c.prepareSubpath(pm, dirfd, sub, recursive)
+	}
+	m, err := cloneTree(dirfd, source, recursive)
 	if err != nil {
 		return fmt.Errorf("open_tree %s: %w", source, err)
+	}
+	return pm.take(m)
+}
+
+func (c *container) prepareSubpath(pm *mount, dirfd int, sub string, recursive bool) error {
+	dir, err := unix.Openat(dirfd, pm.source, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", pm.source, err)
+	}
+	defer unix.Close(dir)
+	m, err := clonePart(dir, sub, recursive)
+	if err != nil {
+		return err
 	}
 	return pm.take(m)
 }
@@ -173,6 +196,9 @@ func (c *container) attach(m *mount) error {
 		return err
 	}
 	defer unix.Close(place)
+	if err := refuseProc(place); err != nil {
+		return err
+	}
 	if m.ready.fd < 0 {
 		if m.ready, err = c.newMount(m); err != nil {
 			return err
@@ -202,6 +228,19 @@ func (c *container) refuseLink(dest string) error {
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
 		return errors.New("the image has a symbolic link there")
+	}
+	return nil
+}
+
+// refuseProc keeps mounts out of /proc, by whatever name: what is masked there
+// must be the kernel's.
+func refuseProc(place int) error {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(place, &st); err != nil {
+		return err
+	}
+	if st.Type == unix.PROC_SUPER_MAGIC {
+		return errors.New("the destination is in /proc")
 	}
 	return nil
 }

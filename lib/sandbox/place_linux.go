@@ -26,17 +26,27 @@ type made struct {
 
 // places finds and makes mount points in a root.
 type places struct {
-	root *rootfs.Root
-	dev  uint64 // of the root: what is made on another file system needs no cleaning
-	made []made
+	root  *rootfs.Root
+	mount uint64 // of the root: what is made in another one stays there
+	made  []made
 }
 
 func newPlaces(root *rootfs.Root) (*places, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(root.Fd(), &st); err != nil {
+	id, err := mountID(root.Fd())
+	if err != nil {
 		return nil, err
 	}
-	return &places{root: root, dev: st.Dev}, nil
+	return &places{root: root, mount: id}, nil
+}
+
+// mountID tells mounts apart, those of one file system too: a mount point made
+// in a cache that others use at this moment must not be pulled from under them.
+func mountID(fd int) (uint64, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st); err != nil {
+		return 0, fmt.Errorf("statx: %w", err)
+	}
+	return st.Mnt_id, nil
 }
 
 // open gives a descriptor of the mount point at dest, which is made when it is
@@ -118,14 +128,14 @@ func (p *places) step(at int, name string, dir bool) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	var st unix.Stat_t
-	if err := unix.Fstat(at, &st); err != nil {
+	id, err := mountID(at)
+	if err != nil {
 		return -1, err
 	}
 	if fd, err = unix.Openat(at, name, flags, 0); err != nil {
 		return -1, err
 	}
-	if st.Dev == p.dev {
+	if id == p.mount {
 		p.made = append(p.made, made{at, name, dir})
 	} else {
 		unix.Close(at)

@@ -85,7 +85,7 @@ func (c *container) readProcess() (*process, error) {
 		p.umask = *sp.User.Umask
 	}
 	p.ownTTY = !isTerminal(p.stdin())
-	return p, nil
+	return p, c.addSecretEnv(p)
 }
 
 func (p *process) stdin() int {

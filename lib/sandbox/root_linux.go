@@ -141,10 +141,8 @@ func (c *container) mountRoot() (*rootfs.Root, error) {
 	defer stubs.root.Close()
 	l.lowers = append(l.lowers, stubs.root.Fd())
 	for attempt := 0; ; attempt++ {
-		// What an earlier mount left there, with a mark that refuses a second
-		// volatile one, says nothing about the upper directory.
-		if err := rootfs.RemoveAt(l.work, "work"); err != nil {
-			return nil, fmt.Errorf("empty the work directory: %w", err)
+		if err := emptyWork(l.work); err != nil {
+			return nil, err
 		}
 		m, err := l.mount(unix.MOUNT_ATTR_NODEV)
 		if err != nil {
@@ -165,6 +163,15 @@ func (c *container) mountRoot() (*rootfs.Root, error) {
 		}
 		r.Close()
 	}
+}
+
+// emptyWork removes what an earlier mount left in the work directory. With a
+// mark that refuses a second volatile one, it says nothing about the upper.
+func emptyWork(work int) error {
+	if err := rootfs.RemoveAt(work, "work"); err != nil {
+		return fmt.Errorf("empty the work directory: %w", err)
+	}
+	return nil
 }
 
 func overlayRemedy(err error) error {

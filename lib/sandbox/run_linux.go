@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -49,6 +50,13 @@ func Run(ctx context.Context, b *Bundle, o Options) (Result, error) {
 	c.filter = sync.OnceValues(func() ([]unix.SockFilter, error) { return seccompFilter(spec) })
 	if !o.NoSeccomp {
 		go func() { _, _ = c.filter() }() // while the namespaces are made
+	}
+	lacking, err := c.withoutLacking()
+	if err != nil {
+		return failed, err
+	}
+	if len(lacking) > 0 && o.Warn != nil {
+		o.Warn("not here, and left out: " + strings.Join(lacking, ", "))
 	}
 	if c.cgroup, err = newCgroup(limits, randomName()); err != nil {
 		return failed, err

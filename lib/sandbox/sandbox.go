@@ -42,6 +42,23 @@ const (
 	// AnnotationUser is a user in words ("app", "app:staff", "1000"), resolved
 	// by the files of the container's root.
 	AnnotationUser = "dev.docksmith.user"
+	// AnnotationSecretEnv is a JSON object: the names of environment variables
+	// that get secrets, each with the secret's name.
+	AnnotationSecretEnv = "dev.docksmith.secret.env"
+)
+
+// What a mount of a bundle may be beyond the specification.
+const (
+	// TypeSecret is the type of a mount that is a file with the secret that its
+	// source names. Options: mode (octal, default 400), uid, gid, and "ro" alike.
+	TypeSecret = "docksmith.secret"
+	// OptionSubpath=PATH, of a bind or overlay mount, mounts what PATH leads to
+	// inside the source, links resolved there. An overlay mount has the
+	// options lowerdir, upperdir and workdir, with paths like the annotations'.
+	OptionSubpath = "x-docksmith.subpath"
+	// OptionMayLack=NAME, of a bind mount, leaves it out if its source is not
+	// there, and names it to Warn.
+	OptionMayLack = "x-docksmith.maylack"
 )
 
 // Errors that callers ask for.
@@ -70,6 +87,9 @@ type Options struct {
 	Hostname, User, Cwd string
 	// Network is "" (what the bundle says), "none" or "host".
 	Network string
+	// Secrets are by name what mounts and environment of the bundle speak of. Of
+	// those that it has not, Warn is told, and the process runs without.
+	Secrets map[string][]byte
 	// Limits are applied by a cgroup made for the container.
 	Limits Limits
 	// NoSeccomp runs without a seccomp filter.

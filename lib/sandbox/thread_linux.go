@@ -148,6 +148,9 @@ func (t *thread) leaveHost(c *container) (err error) {
 
 // furnish assembles the root and makes it the thread's.
 func (t *thread) furnish(c *container) (err error) {
+	if err := c.makeParts(); err != nil {
+		return err
+	}
 	if c.layers != nil {
 		if err := c.makeScratch(); err != nil {
 			return err

@@ -89,9 +89,7 @@ func nearest(ref string, idx *index) []string {
 			continue
 		}
 		score := editDistance(r.Name, n.Name)
-		// Of a name of one letter nothing is left when that is another.
-		similar := score <= 1+len(r.Name)/4 && score < len(r.Name)
-		if similar || strings.HasSuffix(n.Name, "/"+r.Name) {
+		if score <= 1+len(r.Name)/4 || strings.HasSuffix(n.Name, "/"+r.Name) {
 			found = append(found, scored{n.String(), score})
 		}
 	}
