@@ -196,7 +196,7 @@ func decode(r io.Reader, name string) (*plan.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return plan.New(f), nil
+	return plan.Check(f, dockerfile.CheckOptions{}), nil
 }
 
 // ignoreRules reads FILE.dockerignore beside the Dockerfile or, without one,

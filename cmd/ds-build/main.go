@@ -15,8 +15,11 @@ input; FILE is then looked for in the tar first.
 The image's descriptor goes to standard output as one line of JSON, what RUN
 commands print to standard error.
 
+What is questionable in the Dockerfile is told before the build begins; --check
+tells it on standard output and builds nothing.
+
 Exit status: 0 built, 1 failed, 2 wrong usage; that of the command when a RUN
-fails, 128+N when signal N ended it.
+fails, 128+N when signal N ended it. With --check: 0 nothing found, 1 something.
 
     ds-parse Dockerfile | ds-build -t app:v1 .
     ds-build -q -f Dockerfile --build-arg VERSION=2 --target test .
@@ -39,6 +42,8 @@ type options struct {
 	iidfile   string
 	progress  string
 	color     string
+	rules     string
+	check     bool
 	noCache   bool
 	noOverlay bool
 	quiet     bool
@@ -75,6 +80,8 @@ func (o *options) declare(f *cli.Flags) {
 	f.StringVar(&o.progress, "progress", "auto", "show progress as `auto`, tty, plain, json or none")
 	f.StringVar(&o.color, "color", "auto", "colour the progress: `auto`, always or never")
 	f.BoolVar(&o.noOverlay, "no-overlay", false, "compare trees instead of using an overlay file system")
+	f.BoolVar(&o.check, "check", false, "print what the checks find, and build nothing")
+	f.StringVar(&o.rules, "check-rules", "", "use `RULES` instead of the file's check directive, as skip=NAME,NAME or error=true")
 	f.Complete("file", "file")
 	f.Complete("tag", "image")
 	f.Complete("target", "stage")

@@ -61,6 +61,10 @@ func (l *lines) event(e build.Event) {
 	case build.EventRun:
 		fmt.Fprintf(l.w, " ---> running line %d\n", e.Line)
 	case build.EventWarning:
+		if e.Rule != "" {
+			fmt.Fprintf(l.w, "%s:%d: warning: %s [%s]\n", e.File, e.Line, e.Text, e.Rule)
+			return
+		}
 		l.s.Warnf("%s", e.Text)
 	case build.EventDone:
 		fmt.Fprintln(l.w, stepLine(e))
@@ -116,7 +120,7 @@ func (q *silence) output(e build.Event) io.Writer {
 }
 
 func (q *silence) event(e build.Event) {
-	if e.Type == build.EventWarning && !strings.HasPrefix(e.Text, "build argument") {
+	if e.Type == build.EventWarning && e.Rule == "" && !strings.HasPrefix(e.Text, "build argument") {
 		q.s.Warnf("%s", e.Text)
 	}
 	if e.Type == build.EventDone {

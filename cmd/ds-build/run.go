@@ -14,6 +14,7 @@ import (
 	"docksmith/lib/buildctx"
 	"docksmith/lib/cache"
 	"docksmith/lib/cli"
+	"docksmith/lib/dockerfile"
 	"docksmith/lib/layer"
 	"docksmith/lib/oci"
 	"docksmith/lib/sandbox"
@@ -30,6 +31,10 @@ func (o *options) run(ctx context.Context, s *cli.IO, args []string) (err error)
 	if err != nil {
 		return err
 	}
+	if settings.rules, err = o.checkRules(s, settings.args); err != nil {
+		return err
+	}
+	delete(settings.args, rulesArg) // no step sees it
 	root, err := s.Root()
 	if err != nil {
 		return err
@@ -53,6 +58,9 @@ func (o *options) run(ctx context.Context, s *cli.IO, args []string) (err error)
 	}
 	defer in.close()
 	b := &builder{o: o, s: s, store: st, settings: settings, in: in, show: show, began: began}
+	if done, err := b.check(); done || err != nil {
+		return err
+	}
 	return b.build(ctx)
 }
 
@@ -66,6 +74,7 @@ type settings struct {
 	agents      map[string]string
 	allowHost   bool
 	insecure    bool
+	rules       *dockerfile.Rules // instead of the plan's
 	platform    oci.Platform
 	epoch       time.Time
 	compression layer.Compression

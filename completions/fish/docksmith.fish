@@ -31,6 +31,8 @@ complete -c docksmith -n '__fish_seen_subcommand_from build' -s q -l quiet -d 'p
 complete -c docksmith -n '__fish_seen_subcommand_from build' -l progress -x -a 'auto tty plain json none' -d 'show progress as auto, tty, plain, json or none'
 complete -c docksmith -n '__fish_seen_subcommand_from build' -l color -x -a 'auto always never' -d 'colour the progress: auto, always or never'
 complete -c docksmith -n '__fish_seen_subcommand_from build' -l no-overlay -d 'compare trees instead of using an overlay file system'
+complete -c docksmith -n '__fish_seen_subcommand_from build' -l check -d 'print what the checks find, and build nothing'
+complete -c docksmith -n '__fish_seen_subcommand_from build' -l check-rules -x -d 'use RULES instead of the file\'s check directive, as skip=NAME,NAME or error=true'
 complete -c docksmith -n '__fish_seen_subcommand_from build' -s h -l help -d 'show this help'
 complete -c docksmith -n '__fish_seen_subcommand_from build' -l version -d 'show the version'
 complete -c docksmith -n '__fish_seen_subcommand_from build' -a '(__fish_complete_directories)'

@@ -18,6 +18,8 @@ complete -c ds-build -s q -l quiet -d 'print the image\'s digest and nothing els
 complete -c ds-build -l progress -x -a 'auto tty plain json none' -d 'show progress as auto, tty, plain, json or none'
 complete -c ds-build -l color -x -a 'auto always never' -d 'colour the progress: auto, always or never'
 complete -c ds-build -l no-overlay -d 'compare trees instead of using an overlay file system'
+complete -c ds-build -l check -d 'print what the checks find, and build nothing'
+complete -c ds-build -l check-rules -x -d 'use RULES instead of the file\'s check directive, as skip=NAME,NAME or error=true'
 complete -c ds-build -s h -l help -d 'show this help'
 complete -c ds-build -l version -d 'show the version'
 complete -c ds-build -a '(__fish_complete_directories)'

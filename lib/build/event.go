@@ -12,6 +12,10 @@ type Event struct {
 	Total int    `json:"total,omitempty"`
 	Stage string `json:"stage,omitempty"`
 	Line  int    `json:"line,omitempty"`
+	// File and Rule belong to a warning of the checks: the name of the
+	// Dockerfile and of the check.
+	File string `json:"file,omitempty"`
+	Rule string `json:"rule,omitempty"`
 	// Text is the instruction as written; of a warning the message.
 	Text string `json:"text,omitempty"`
 	// Cache is "hit" or "miss" for steps that make layers, else empty.
