@@ -13,7 +13,7 @@ import (
 
 func importCommand() *cli.Command {
 	var tag, as, platform string
-	var noReplace, asJSON bool
+	var noReplace, all, asJSON bool
 	var compress compressFlags
 	return &cli.Command{
 		Name: "import", Args: "[FILE|DIRECTORY]",
@@ -29,12 +29,16 @@ says what it was.`,
 			f.StringVar(&as, "as", "", "take the input for `KIND`: oci, docker or rootfs")
 			f.Complete("as", "oci,docker,rootfs")
 			f.StringVar(&platform, "platform", "", "`OS/ARCH` to pick, or to label a root file system with")
+			f.BoolVar(&all, "all-platforms", false, "keep an image for several platforms whole")
 			f.BoolVar(&noReplace, "no-replace", false, "fail when another image has the name")
 			compress.declare(f, defaultCompression(), "store a root file system compressed")
 			f.BoolVar(&asJSON, "json", false, "print one line of JSON per image")
 		},
 		Run: func(ctx context.Context, stdio *cli.IO, args []string) error {
-			o := store.ImportOptions{Kind: store.Kind(as), NoReplace: noReplace}
+			if all && platform != "" {
+				return cli.Usagef("--all-platforms and --platform exclude each other")
+			}
+			o := store.ImportOptions{Kind: store.Kind(as), NoReplace: noReplace, AllPlatforms: all}
 			if err := importOptions(&o, tag, platform, &compress); err != nil {
 				return err
 			}

@@ -69,6 +69,7 @@ complete -c docksmith -n '__fish_seen_subcommand_from history' -a '(ds-store ls 
 complete -c docksmith -n '__fish_seen_subcommand_from import' -s t -l tag -x -a '(ds-store ls --null 2>/dev/null | tr \'\\0\' \'\\n\')' -d 'name the only image NAME instead of what the archive says'
 complete -c docksmith -n '__fish_seen_subcommand_from import' -l as -x -a 'oci docker rootfs' -d 'take the input for KIND: oci, docker or rootfs'
 complete -c docksmith -n '__fish_seen_subcommand_from import' -l platform -x -d 'OS/ARCH to pick, or to label a root file system with'
+complete -c docksmith -n '__fish_seen_subcommand_from import' -l all-platforms -d 'keep an image for several platforms whole'
 complete -c docksmith -n '__fish_seen_subcommand_from import' -l no-replace -d 'fail when another image has the name'
 complete -c docksmith -n '__fish_seen_subcommand_from import' -l compress -x -a 'gzip zstd none' -d 'store a root file system compressed: FORMAT is gzip, zstd or none'
 complete -c docksmith -n '__fish_seen_subcommand_from import' -l level -x -d 'compression level N (default 0: that of the format)'

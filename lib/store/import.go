@@ -41,6 +41,8 @@ type ImportOptions struct {
 	// Platform picks from an index, and is what a root file system is labelled
 	// with. Default: this machine's.
 	Platform *oci.Platform
+	// AllPlatforms keeps an index as it is, with all its images that are there.
+	AllPlatforms bool
 	// Layer says how a root file system is stored. Layers of images stay as they are.
 	Layer LayerOptions
 	// Created is the time in the config of a root file system's image.
@@ -68,6 +70,8 @@ type candidate struct {
 	layers   []*spooled
 	desc     oci.Descriptor
 	others   []string
+	parts    []candidate // of an index, whose config and layers are theirs
+	index    []byte      // of an index that was made here
 }
 
 // Import reads images from r: an OCI layout or the output of "docker save" in a
@@ -202,6 +206,9 @@ func (in *incoming) images(ctx context.Context, o ImportOptions) ([]candidate, K
 
 // installImage puts the files of an image into the store.
 func (in *incoming) installImage(c *candidate) error {
+	if len(c.parts) > 0 {
+		return in.installParts(c)
+	}
 	for _, f := range append([]*spooled{c.config}, c.layers...) {
 		if err := in.install(f); err != nil {
 			return err

@@ -26,7 +26,11 @@ func (in *incoming) ociImages(ctx context.Context, layout, index []byte, o Impor
 			return nil, err
 		}
 		for _, choice := range alternatives(group) {
-			c, err := in.ociImage(ctx, choice, o)
+			read := in.ociImage
+			if o.AllPlatforms {
+				read = in.ociIndex
+			}
+			c, err := read(ctx, choice, o)
 			if err != nil {
 				return nil, err
 			}
