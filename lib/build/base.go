@@ -1,7 +1,6 @@
 package build
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +32,7 @@ func (b *builder) begin(ctx context.Context, p *plan.Stage) (*stage, error) {
 	if _, ok := s.scope().lookup("PATH"); !ok {
 		s.img.Config.Env = append(s.img.Config.Env, oci.DefaultPath)
 	}
+	s.vars.vars = oci.MergeEnv(s.vars.vars, s.img.Config.Env...)
 	s.index, s.name, s.step = p.Index, p.Name, b.first[p.Index]
 	if s.name == "" {
 		s.name = fmt.Sprint(p.Index)
@@ -62,7 +62,7 @@ func (b *builder) base(ctx context.Context, o origin, platform *oci.Platform) (*
 	case o.stage >= 0:
 		return b.finished(o.stage)
 	case o.name == scratch && o.context == nil, o.isFiles():
-		return b.emptyStage(cmp.Or(platform, &b.o.Platform)), nil
+		return b.emptyStage(&b.o.Platform), nil // whatever FROM says
 	}
 	return b.imageOf(ctx, o, platform)
 }

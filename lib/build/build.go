@@ -16,6 +16,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -208,6 +209,9 @@ func (b *builder) finish(ctx context.Context) (*Result, error) {
 	img.Created = &b.o.Epoch
 	img.Config.OnBuild = s.onbuild
 	img.RootFS = oci.RootFS{Type: "layers", DiffIDs: oci.DiffIDs(s.layers)}
+	if b.given {
+		img.Platform = labelled(img.Platform, b.o.Platform)
+	}
 	for k, v := range b.o.Labels {
 		setLabel(&img.Config, k, v)
 	}
@@ -218,6 +222,17 @@ func (b *builder) finish(ctx context.Context) (*Result, error) {
 	}
 	b.result.Descriptor, b.result.Image = desc, img
 	return &b.result, nil
+}
+
+// labelled is the platform of the image: the one that was asked for, whatever
+// its base was made for. A base for the same machine may know more about it.
+func labelled(base, asked oci.Platform) oci.Platform {
+	if base.OS == asked.OS && base.Architecture == asked.Architecture {
+		asked.Variant = cmp.Or(asked.Variant, base.Variant)
+		asked.OSVersion = cmp.Or(asked.OSVersion, base.OSVersion)
+		asked.OSFeatures = base.OSFeatures
+	}
+	return asked
 }
 
 // fault places err at a line of the plan's file, unless it is placed already

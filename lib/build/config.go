@@ -19,11 +19,13 @@ func (b *builder) configure(s *stage, st *plan.Step) error {
 	if err != nil {
 		return err
 	}
-	b.record(s, text, true)
+	if text != "" {
+		b.record(s, text, true)
+	}
 	return nil
 }
 
-// configText applies the instruction and gives its history text.
+// configText applies the instruction and gives its history text; "" has none.
 func (b *builder) configText(s *stage, st *plan.Step) (string, error) {
 	switch st.Op {
 	case dockerfile.Arg:
@@ -38,18 +40,20 @@ func (b *builder) configText(s *stage, st *plan.Step) (string, error) {
 		return b.volumes(s, st)
 	case dockerfile.Healthcheck:
 		h, err := healthcheck(st)
+		if err != nil {
+			return "", err
+		}
 		s.img.Config.Healthcheck = h
-		return stepText(st), err
+		return healthText(h), nil
 	case dockerfile.Maintainer:
 		s.img.Author = st.Args[0]
 		return "MAINTAINER " + st.Args[0], nil
 	case dockerfile.Onbuild:
-		text := triggerSource(st)
-		s.onbuild = append(s.onbuild, text)
-		return "ONBUILD " + text, nil
+		s.onbuild = append(s.onbuild, triggerSource(st))
+		return "", nil
 	case dockerfile.Shell:
 		s.img.Config.Shell = slices.Clone(st.Args)
-		return "SHELL " + jsonWords(st.Args), nil
+		return fmt.Sprint("SHELL ", st.Args), nil
 	case dockerfile.Stopsignal, dockerfile.User:
 		return b.setWord(s, st)
 	}
@@ -61,9 +65,7 @@ func (b *builder) setWord(s *stage, st *plan.Step) (string, error) {
 	switch {
 	case err != nil:
 		return "", err
-	case v == "":
-		return "", errors.New("the value is empty")
-	case st.Op == dockerfile.User:
+	case st.Op == dockerfile.User: // nobody in particular, if it is empty
 		s.img.Config.User = v
 	default:
 		if err := checkSignal(v); err != nil {
@@ -84,23 +86,19 @@ func (b *builder) setArgs(s *stage, st *plan.Step) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		a := arg{name: name}
 		b.use(name)
+		s.declare(name)
+		set := true
 		if given, ok := b.o.Args[name]; ok {
-			a.value, a.set = given, true
-		} else if hasDefault {
-			if a.value, err = b.word(s.scope(), value); err != nil {
-				return "", err
-			}
-			a.set = true
-		} else {
-			a.value, a.set = b.globals.lookup(name)
+			value = given
+		} else if !hasDefault {
+			value, set = b.globals.lookup(name)
+		} else if value, err = b.word(s.scope(), value); err != nil {
+			return "", err
 		}
-		sc := scope{args: s.args}
-		sc.declare(a)
-		s.args = sc.args
-		if a.set {
-			name += "=" + a.value
+		if set {
+			s.vars.set(name, value)
+			name += "=" + value
 		}
 		texts = append(texts, name)
 	}
@@ -129,6 +127,7 @@ func (b *builder) setPairs(s *stage, st *plan.Step) (string, error) {
 			setLabel(&s.img.Config, kv[0], kv[1])
 		} else {
 			s.img.Config.Env = oci.MergeEnv(s.img.Config.Env, kv[0]+"="+kv[1])
+			s.vars.set(kv[0], kv[1])
 		}
 	}
 	return strings.Join(texts, " "), nil
@@ -175,6 +174,7 @@ func setCommand(s *stage, st *plan.Step) (string, error) {
 	}
 	if st.Op == dockerfile.Cmd {
 		s.img.Config.Cmd = args
+		s.img.Config.ArgsEscaped = true // says nothing here, but the images of others have it
 		s.cmdSet = true
 	} else {
 		s.img.Config.Entrypoint = args
@@ -182,7 +182,7 @@ func setCommand(s *stage, st *plan.Step) (string, error) {
 			s.img.Config.Cmd = nil
 		}
 	}
-	return st.Op + " " + jsonWords(args), nil
+	return fmt.Sprintf("%s %q", st.Op, args), nil
 }
 
 // shell is the words that begin a shell-form command.
@@ -198,8 +198,8 @@ func (b *builder) expose(s *stage, st *plan.Step) (string, error) {
 	if ports == nil {
 		ports = map[string]struct{}{}
 	}
-	var texts []string
-	for _, arg := range st.Args {
+	texts := []string{}
+	for _, arg := range slices.Sorted(slices.Values(st.Args)) {
 		x, err := dockerfile.Expander{Escape: b.escape}.Words(arg, s.scope().lookup)
 		if err != nil {
 			return "", err
@@ -212,11 +212,11 @@ func (b *builder) expose(s *stage, st *plan.Step) (string, error) {
 			for _, p := range list {
 				ports[p] = struct{}{}
 			}
-			texts = append(texts, w)
+			texts = append(texts, list...)
 		}
 	}
 	s.img.Config.ExposedPorts = ports
-	return "EXPOSE " + strings.Join(texts, " "), nil
+	return fmt.Sprint("EXPOSE ", texts), nil
 }
 
 func (b *builder) volumes(s *stage, st *plan.Step) (string, error) {
@@ -235,7 +235,7 @@ func (b *builder) volumes(s *stage, st *plan.Step) (string, error) {
 		volumes[w] = struct{}{}
 	}
 	s.img.Config.Volumes = volumes
-	return "VOLUME " + jsonWords(words), nil
+	return fmt.Sprint("VOLUME ", words), nil
 }
 
 // triggerSource is what an ONBUILD leaves in the configuration: the inner
@@ -258,7 +258,7 @@ func triggerSource(st *plan.Step) string {
 	return b.String()
 }
 
-// jsonWords is how history shows a list of words.
+// jsonWords is a list of words in one string, for keys.
 func jsonWords(words []string) string {
 	if words == nil {
 		words = []string{}

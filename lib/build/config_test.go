@@ -74,8 +74,13 @@ func TestConfig(t *testing.T) {
 		{"the old form of ENV keeps inner blanks", "FROM base\nENV B x  y", nil, func(c *oci.ImageConfig) {
 			c.Env = append(c.Env, "B=x  y")
 		}},
-		{"ENV beats ARG after it", "FROM base\nENV V=env\nARG V=arg\nLABEL l=$V", map[string]string{"V": "given"}, func(c *oci.ImageConfig) {
-			c.Env, c.Labels["l"] = append(c.Env, "V=env"), "env"
+		{"ARG beats ENV before it, for words alone", "FROM base\nENV V=env\nARG V=arg\nLABEL l=$V", map[string]string{"V": "given"}, func(c *oci.ImageConfig) {
+			c.Env, c.Labels["l"] = append(c.Env, "V=env"), "given"
+		}},
+		{"a default counts as well", "FROM base\nARG A=arg\nENV B=$A", nil, func(c *oci.ImageConfig) { c.Env = append(c.Env, "B=arg") }},
+		{"a bare ARG leaves what is there", "FROM base\nARG A\nARG V=1\nARG V\nLABEL l=$A$V", nil, func(c *oci.ImageConfig) { c.Labels["l"] = "base1" }},
+		{"ENV counts again in a stage on top", "FROM base AS a\nENV V=env\nARG V=arg\nARG W=arg\nFROM a\nLABEL l=$V$W", nil, func(c *oci.ImageConfig) {
+			c.Env, c.Labels["l"] = append(c.Env, "V=env"), "envarg"
 		}},
 		{"ENV beats ARG before it", "FROM base\nARG V=arg\nENV V=env$V\nLABEL l=$V", map[string]string{"V": "given"}, func(c *oci.ImageConfig) {
 			c.Env, c.Labels["l"] = append(c.Env, "V=envgiven"), "envgiven"
@@ -84,21 +89,34 @@ func TestConfig(t *testing.T) {
 		{"a bare ARG has the default before FROM", "ARG V=top\nFROM base\nARG V\nLABEL l=$V", nil, func(c *oci.ImageConfig) { c.Labels["l"] = "top" }},
 		{"an ARG before FROM is not seen in a stage", "ARG V=top\nFROM base\nLABEL l=[$V]", nil, func(c *oci.ImageConfig) { c.Labels["l"] = "[]" }},
 		{"a stage's arguments go on in those built from it", "FROM base AS a\nARG V=x\nFROM a\nLABEL l=$V", nil, func(c *oci.ImageConfig) { c.Labels["l"] = "x" }},
+		{"several in one ARG see those before them", "FROM base\nARG V=1 W=$V-2 X=\"a b\" Y= Z\nLABEL l=$V,$W,$X,$Y,${Z-none}", nil, func(c *oci.ImageConfig) { c.Labels["l"] = "1,1-2,a b,,none" }},
+		{"ARG before FROM refers to others", "ARG N=ba\nARG M=${N}se P=$TARGETOS\nFROM $M\nARG M\nARG P\nLABEL l=$M$P", nil, func(c *oci.ImageConfig) { c.Labels["l"] = "baselinux" }},
+		{"a default of the stage beats that before FROM", "ARG V=top\nFROM base\nARG V=own\nLABEL l=$V", nil, func(c *oci.ImageConfig) { c.Labels["l"] = "own" }},
+		{"a bare ARG before FROM leaves what describes the platform", "ARG BUILDOS\nARG TARGETOS\nFROM base\nARG BUILDOS\nLABEL l=$BUILDOS", nil, func(c *oci.ImageConfig) { c.Labels["l"] = "linux" }},
+		{"arguments of the platform can be given", "FROM base\nARG TARGETARCH\nARG TARGETSTAGE\nLABEL l=$TARGETARCH-$TARGETSTAGE", map[string]string{"TARGETARCH": "vax"}, func(c *oci.ImageConfig) { c.Labels["l"] = "vax-default" }},
+		{"a proxy is an argument like others when it is declared", "FROM base\nLABEL a=[$HTTP_PROXY]\nARG HTTP_PROXY\nLABEL l=$HTTP_PROXY", map[string]string{"HTTP_PROXY": "p"}, func(c *oci.ImageConfig) {
+			c.Labels = map[string]string{"a": "[]", "l": "p"}
+		}},
 		{"ARG in FROM", "ARG N=ba\nFROM ${N}se", map[string]string{"N": "ba"}, func(*oci.ImageConfig) {}},
 		{"platform arguments need ARG", "FROM base\nLABEL a=[$TARGETOS]\nARG TARGETOS\nLABEL b=$TARGETOS", nil, func(c *oci.ImageConfig) {
 			c.Labels = map[string]string{"l": "base", "a": "[]", "b": "linux"}
 		}},
 		{"ENTRYPOINT drops an inherited CMD", "FROM base\nENTRYPOINT [\"/e\"]", nil, func(c *oci.ImageConfig) { c.Entrypoint, c.Cmd = []string{"/e"}, nil }},
 		{"ENTRYPOINT keeps a CMD of its stage", "FROM base\nCMD [\"c\"]\nENTRYPOINT [\"/e\"]", nil, func(c *oci.ImageConfig) {
-			c.Entrypoint, c.Cmd = []string{"/e"}, []string{"c"}
+			c.Entrypoint, c.Cmd, c.ArgsEscaped = []string{"/e"}, []string{"c"}, true
 		}},
-		{"CMD keeps the entrypoint", "FROM base\nCMD echo $A", nil, func(c *oci.ImageConfig) { c.Cmd = []string{"/bin/sh", "-c", "echo $A"} }},
+		{"CMD keeps the entrypoint", "FROM base\nCMD echo $A", nil, func(c *oci.ImageConfig) { c.Cmd, c.ArgsEscaped = []string{"/bin/sh", "-c", "echo $A"}, true }},
 		{"SHELL is that of later commands", "FROM base\nSHELL [\"/bin/ash\",\"-xc\"]\nCMD a b", nil, func(c *oci.ImageConfig) {
-			c.Shell, c.Cmd = []string{"/bin/ash", "-xc"}, []string{"/bin/ash", "-xc", "a b"}
+			c.Shell, c.Cmd, c.ArgsEscaped = []string{"/bin/ash", "-xc"}, []string{"/bin/ash", "-xc", "a b"}, true
 		}},
 		{"EXPOSE", "FROM base\nENV P=\"80 81/UDP\"\nEXPOSE $P 90-92/tcp 2", nil, func(c *oci.ImageConfig) {
 			c.Env = append(c.Env, "P=80 81/UDP")
 			for _, p := range []string{"80/tcp", "81/udp", "90/tcp", "91/tcp", "92/tcp", "2/tcp"} {
+				c.ExposedPorts[p] = struct{}{}
+			}
+		}},
+		{"EXPOSE of what other commands understand", "FROM base\nEXPOSE 80/ 127.0.0.1:8000:81 [::1]:9-10:82-83 :84", nil, func(c *oci.ImageConfig) {
+			for _, p := range []string{"80/tcp", "81/tcp", "82/tcp", "83/tcp", "84/tcp"} {
 				c.ExposedPorts[p] = struct{}{}
 			}
 		}},
@@ -108,6 +126,7 @@ func TestConfig(t *testing.T) {
 			}
 		}},
 		{"USER and STOPSIGNAL expand", "FROM base\nUSER $A:9\nSTOPSIGNAL SIG${X:-QUIT}", nil, func(c *oci.ImageConfig) { c.User, c.StopSignal = "base:9", "SIGQUIT" }},
+		{"USER may be nobody", "FROM base\nUSER $NOPE", nil, func(c *oci.ImageConfig) { c.User = "" }},
 		{"HEALTHCHECK", "FROM base\nHEALTHCHECK --interval=1m30s --timeout=2s --start-period=1s --start-interval=500ms --retries=4 CMD a $b", nil, func(c *oci.ImageConfig) {
 			c.Healthcheck = &oci.Healthcheck{Test: []string{"CMD-SHELL", "a $b"}, Interval: 90e9, Timeout: 2e9, StartPeriod: 1e9, StartInterval: 5e8, Retries: 4}
 		}},
@@ -145,7 +164,9 @@ func TestConfigFaults(t *testing.T) {
 		"FROM base\nENV A=${B?missing}":         "Dockerfile:2: ENV A=${B?missing}: ",
 		"FROM base\nSTOPSIGNAL SIGNOPE":         "Dockerfile:2: STOPSIGNAL SIGNOPE: unknown signal",
 		"FROM base\nENV P=1/x\nEXPOSE $P":       "Dockerfile:3: EXPOSE $P: port \"1/x\"",
-		"FROM base\nENV U=\nUSER $U":            "Dockerfile:3: USER $U: the value is empty",
+		"FROM base\nSTOPSIGNAL $NOPE":           "Dockerfile:2: STOPSIGNAL $NOPE: unknown signal",
+		"FROM base\nEXPOSE 1-2:3-5":             "Dockerfile:2: EXPOSE 1-2:3-5: port \"1-2:3-5\": the ranges have different lengths",
+		"FROM base\nEXPOSE x:1:2":               "Dockerfile:2: EXPOSE x:1:2: port \"x:1:2\": \"x\" is not an address",
 		"FROM base\n\nRUN --device=a.b/c=d a":   "Dockerfile:3: RUN --device=a.b/c=d: no device is ever given to a step",
 		"FROM base\nRUN --network=host a":       "Dockerfile:2: RUN --network=host: ",
 		"FROM base\nADD https://example.org/ /": "Dockerfile:2: ADD of a remote source is not supported yet",
@@ -162,26 +183,6 @@ func TestConfigFaults(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: error %v, want %s", file, err, want)
 		}
-	}
-}
-
-// TestHistory: one entry for each instruction, with values in it.
-func TestHistory(t *testing.T) {
-	s := &paperStore{bases: map[string]*Base{"base": base()}}
-	file := "FROM base\nARG V=1\nENV B=$V\nLABEL l=\"x y\"\nCMD [\"a\"]\nWORKDIR /\nUSER root\nMAINTAINER me\nONBUILD RUN x\nVOLUME /d"
-	if _, err := Build(t.Context(), parse(t, file), Options{Store: s}); err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, h := range s.image.History {
-		got = append(got, h.CreatedBy)
-		if !h.EmptyLayer || h.CreatedBy != "base" && h.Created.Unix() != 0 {
-			t.Errorf("entry %+v", h)
-		}
-	}
-	want := []string{"base", "ARG V=1", "ENV B=1", "LABEL l=x y", `CMD ["a"]`, "WORKDIR /", "USER root", "MAINTAINER me", "ONBUILD RUN x", `VOLUME ["/d"]`}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Error(d)
 	}
 }
 

@@ -15,16 +15,17 @@ import (
 
 // copyJob is a COPY or ADD whose words have their values.
 type copyJob struct {
-	b      *builder
-	s      *stage
-	st     *plan.Step
-	from   source
-	words  []string
-	docs   []document
-	dest   string // absolute, clean
-	inside bool   // dest is a directory, whatever is there
-	chown  string
-	chmod  string
+	b        *builder
+	s        *stage
+	st       *plan.Step
+	from     source
+	words    []string
+	docs     []document
+	destWord string // the destination as the history shows it
+	dest     string // absolute, clean
+	inside   bool   // dest is a directory, whatever is there
+	chown    string
+	chmod    string
 
 	mode    modeChange
 	exclude *buildctx.Ignore
@@ -75,10 +76,8 @@ func (b *builder) newCopy(ctx context.Context, s *stage, st *plan.Step) (*copyJo
 	if err != nil {
 		return nil, err
 	}
-	if word == "" {
-		return nil, errors.New("the destination is empty")
-	}
-	base := path.Base(word)
+	c.destWord = word
+	base := path.Base(word) // "." of an empty one: the working directory
 	c.inside = strings.HasSuffix(word, "/") || base == "." || base == ".." || len(c.words)+len(c.docs) > 1
 	c.dest = s.absolute(word)
 	o, ok, err := b.copyOrigin(st, s.index)
@@ -145,25 +144,20 @@ func (c *copyJob) setSources() error {
 // text is the history entry, with values in place of variables.
 func (c *copyJob) text() string {
 	words := []string{c.st.Op}
-	for _, f := range c.st.Flags {
-		switch f.Name {
-		case "chown":
-			f.Value = c.chown
-		case "chmod":
-			f.Value = c.chmod
-		case "link", "parents":
-			if f.Value == "true" {
-				words = append(words, "--"+f.Name)
-			}
-			continue
-		}
-		words = append(words, "--"+f.Name+"="+f.Value)
+	if c.parents {
+		words = append(words, "--parents")
 	}
+	if c.chown != "" {
+		words = append(words, "--chown="+c.chown)
+	}
+	if c.chmod != "" {
+		words = append(words, "--chmod="+c.chmod)
+	}
+	words = append(words, c.words...)
 	for _, d := range c.docs {
 		words = append(words, "<<"+d.name)
 	}
-	words = append(words, c.words...)
-	return strings.Join(append(words, c.destText()), " ")
+	return strings.Join(append(words, c.destWord), " ") + historyMark
 }
 
 func (c *copyJob) destText() string {

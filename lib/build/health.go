@@ -53,6 +53,12 @@ func healthcheck(s *plan.Step) (*oci.Healthcheck, error) {
 	return h, nil
 }
 
+// healthText is the history entry.
+func healthText(h *oci.Healthcheck) string {
+	return fmt.Sprintf("HEALTHCHECK {Test:%v Interval:%v Timeout:%v StartPeriod:%v StartInterval:%v Retries:%d}",
+		h.Test, h.Interval, h.Timeout, h.StartPeriod, h.StartInterval, h.Retries)
+}
+
 // interval reads a duration; zero asks for the engine's default.
 func interval(s string) (time.Duration, error) {
 	if s == "" {

@@ -2,6 +2,7 @@ package build
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -10,26 +11,36 @@ import (
 // /PROTOCOL, lower-cased. An address and a host port before it, which mean
 // something to other commands only, are checked and dropped as docker does.
 func exposedPorts(word string) ([]string, error) {
-	spec, proto, stated := strings.Cut(word, "/")
-	if !stated {
+	parts := strings.Split(word, ":")
+	spec, proto, _ := strings.Cut(parts[len(parts)-1], "/")
+	switch proto = strings.ToLower(proto); proto {
+	case "":
 		proto = "tcp"
-	}
-	proto = strings.ToLower(proto)
-	if proto != "tcp" && proto != "udp" && proto != "sctp" {
+	case "tcp", "udp", "sctp":
+	default:
 		return nil, fmt.Errorf("port %q: protocol %q: want tcp, udp or sctp", word, proto)
-	}
-	if i := strings.LastIndexByte(spec, ':'); i >= 0 {
-		host := spec[strings.LastIndexByte(spec[:i], ':')+1 : i]
-		if host != "" {
-			if _, _, err := portRange(host); err != nil {
-				return nil, fmt.Errorf("port %q: %w", word, err)
-			}
-		}
-		spec = spec[i+1:]
 	}
 	first, last, err := portRange(spec)
 	if err != nil {
 		return nil, fmt.Errorf("port %q: %w", word, err)
+	}
+	if len(parts) > 1 && parts[len(parts)-2] != "" {
+		from, to, err := portRange(parts[len(parts)-2])
+		if err != nil {
+			return nil, fmt.Errorf("port %q: %w", word, err)
+		}
+		if first != last && to-from != last-first {
+			return nil, fmt.Errorf("port %q: the ranges have different lengths", word)
+		}
+	}
+	if len(parts) > 2 {
+		address := strings.Join(parts[:len(parts)-2], ":")
+		if inner, ok := strings.CutPrefix(address, "["); ok {
+			address = strings.TrimSuffix(inner, "]")
+		}
+		if _, err := netip.ParseAddr(address); address != "" && err != nil {
+			return nil, fmt.Errorf("port %q: %q is not an address", word, address)
+		}
 	}
 	ports := make([]string, 0, last-first+1)
 	for p := first; p <= last; p++ {

@@ -45,9 +45,7 @@ func (b *builder) runCommand(ctx context.Context, s *stage, st *plan.Step) (Even
 	if err := r.setCommand(); err != nil {
 		return Event{}, err
 	}
-	for _, a := range s.scope().visible() {
-		r.env = append(r.env, a.name+"="+a.value)
-	}
+	r.env = s.argEnv()
 	defer r.close()
 	if err := r.setMounts(ctx); err != nil {
 		return Event{}, err
@@ -92,18 +90,18 @@ func (r *runJob) setCommand() error {
 	return nil
 }
 
-// text is the history entry: the build arguments in use, counted, and the
+// text is the history entry: the declared build arguments, counted, and the
 // command as it was run.
 func (r *runJob) text() string {
 	words := []string{r.st.Op}
-	if len(r.env) > 0 {
-		words = append(words, fmt.Sprintf("|%d", len(r.env)))
-		words = append(words, r.env...)
+	if n := len(r.s.args); n > 0 {
+		words = append(words, fmt.Sprintf("|%d", n))
 	}
-	if r.script != nil {
-		return strings.Join(append(words, r.s.shell()...), " ") + " " + r.script.text
+	for _, name := range r.s.args {
+		value, _ := r.s.vars.lookup(name)
+		words = append(words, name+"="+value)
 	}
-	return strings.Join(append(words, r.args...), " ")
+	return strings.Join(append(words, r.args...), " ") + historyMark
 }
 
 // preimage holds all that the command can see. Proxies are no part of it: they
@@ -124,21 +122,19 @@ func (r *runJob) preimage() *cache.Preimage {
 	for i, m := range r.mounts {
 		p.Add(fmt.Sprintf("mount %d", i), m.keyText())
 	}
-	for _, kv := range sorted(r.s.img.Config.Env) {
+	if name := r.b.o.Args[hostnameArg]; name != "" {
+		p.Add("hostname", name)
+	}
+	// In their order, which the command can see too.
+	for _, kv := range r.s.img.Config.Env {
 		name, value, _ := strings.Cut(kv, "=")
 		p.Add("env "+name, value)
 	}
-	for _, kv := range sorted(r.env) {
+	for _, kv := range r.env {
 		name, value, _ := strings.Cut(kv, "=")
 		p.Add("arg "+name, value)
 	}
 	return p
-}
-
-func sorted(list []string) []string {
-	list = slices.Clone(list)
-	slices.Sort(list)
-	return list
 }
 
 // make runs the command and writes what it changed.
@@ -210,7 +206,7 @@ func (r *runJob) spec(m *maker) (*specs.Spec, error) {
 	env := append([]string{fmt.Sprintf("SOURCE_DATE_EPOCH=%d", r.b.o.Epoch.Unix())}, r.b.proxyEnv(r.s.scope())...)
 	spec := oci.RuntimeSpec(r.s.img, oci.RuntimeOptions{
 		Args: r.args, Entrypoint: []string{}, Env: append(env, r.env...),
-		HostNetwork: r.network == NetworkHost, Privileged: r.insecure(),
+		HostNetwork: r.network == NetworkHost, Privileged: r.insecure(), Hostname: r.b.o.Args[hostnameArg],
 	})
 	// The image is none yet: nothing of its configuration describes a container.
 	for name := range spec.Annotations {

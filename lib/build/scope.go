@@ -1,61 +1,48 @@
 package build
 
 import (
+	"slices"
 	"strings"
 
 	"docksmith/lib/dockerfile"
 	"docksmith/lib/oci"
 )
 
-// scope is what a word can see: the environment of the image, then the build
-// arguments that are declared so far. An environment variable beats an argument
-// of the same name, whichever came first.
-type scope struct {
-	env  []string // KEY=VALUE, in the order of the image's configuration
-	args []arg
-}
-
-// arg is a declared build argument. One that was never given a value is unset.
-type arg struct {
-	name, value string
-	set         bool
-}
+// scope is what a word can see, and a command: one list of variables, KEY=VALUE,
+// each once, in the order of their first appearance. ENV and ARG both write to
+// it, so that of two lines with one name the later counts. A stage that begins
+// with another sees its arguments too, but what that has as ENV counts again.
+//
+// The reference text says that ENV always overrides ARG; BuildKit does this, and
+// a Dockerfile that narrows a variable of its base with ARG relies on it.
+type scope struct{ vars []string }
 
 // lookup is the meaning of a variable in this scope.
 func (s *scope) lookup(name string) (string, bool) {
-	for _, kv := range s.env {
+	for _, kv := range s.vars {
 		if k, v, ok := strings.Cut(kv, "="); ok && k == name {
 			return v, true
-		}
-	}
-	for _, a := range s.args {
-		if a.name == name && a.set {
-			return a.value, true
 		}
 	}
 	return "", false
 }
 
-// declare adds an argument; a later declaration replaces an earlier one.
-func (s *scope) declare(a arg) {
-	for i := range s.args {
-		if s.args[i].name == a.name {
-			s.args[i] = a
-			return
-		}
+func (s *scope) set(name, value string) { s.vars = oci.MergeEnv(s.vars, name+"="+value) }
+
+// declare makes an argument known to the stage, for the history of its commands.
+func (s *stage) declare(name string) {
+	if !slices.Contains(s.args, name) {
+		s.args = append(s.args, name)
 	}
-	s.args = append(s.args, a)
 }
 
-// visible are the set arguments that no environment variable hides, in the
-// order of their declaration: what the command of a RUN step gets beside the
-// environment.
-func (s *scope) visible() []arg {
-	var out []arg
-	bare := scope{env: s.env}
-	for _, a := range s.args {
-		if _, hidden := bare.lookup(a.name); a.set && !hidden {
-			out = append(out, a)
+// argEnv is what the command of a RUN step gets beside the environment of the
+// image: the arguments that have a value.
+func (s *stage) argEnv() []string {
+	var out []string
+	for _, kv := range s.vars.vars {
+		if !slices.Contains(s.img.Config.Env, kv) {
+			out = append(out, kv)
 		}
 	}
 	return out
@@ -86,40 +73,40 @@ func (b *builder) words(s *scope, list []string) ([]string, error) {
 // setGlobals evaluates the arguments before the first FROM, on top of those
 // that describe the platforms.
 func (b *builder) setGlobals() error {
-	b.declarePlatform("BUILD", oci.HostPlatform())
-	b.declarePlatform("TARGET", b.o.Platform)
-	b.globals.declare(arg{"TARGETSTAGE", b.targetName(), true})
+	b.setPlatform("BUILD", oci.HostPlatform())
+	b.setPlatform("TARGET", b.o.Platform)
+	b.setGlobal("TARGETSTAGE", b.targetName())
 	for _, a := range b.plan.Args {
-		v := arg{name: a.Name}
-		if given, ok := b.o.Args[a.Name]; ok {
-			v.value, v.set = given, true
-			b.use(a.Name)
-		} else if a.Default != nil {
-			word, err := b.word(&b.globals, *a.Default)
-			if err != nil {
+		value := ""
+		if _, given := b.o.Args[a.Name]; !given {
+			if a.Default == nil {
+				continue // what has the name keeps it: ARG TARGETPLATFORM
+			}
+			var err error
+			if value, err = b.word(&b.globals, *a.Default); err != nil {
 				return b.fault(a.Line, err)
 			}
-			v.value, v.set = word, true
 		}
-		b.globals.declare(v)
+		b.setGlobal(a.Name, value)
 	}
 	return nil
 }
 
-func (b *builder) declarePlatform(prefix string, p oci.Platform) {
-	for _, a := range []arg{
-		{prefix + "PLATFORM", oci.PlatformString(p), true},
-		{prefix + "OS", p.OS, true},
-		{prefix + "OSVERSION", p.OSVersion, true},
-		{prefix + "ARCH", p.Architecture, true},
-		{prefix + "VARIANT", p.Variant, true},
-	} {
-		if given, ok := b.o.Args[a.name]; ok {
-			a.value = given
-			b.use(a.name)
-		}
-		b.globals.declare(a)
+// setGlobal gives an argument its value, or that of --build-arg.
+func (b *builder) setGlobal(name, value string) {
+	if given, ok := b.o.Args[name]; ok {
+		b.use(name)
+		value = given
 	}
+	b.globals.set(name, value)
+}
+
+func (b *builder) setPlatform(prefix string, p oci.Platform) {
+	b.setGlobal(prefix+"PLATFORM", oci.PlatformString(p))
+	b.setGlobal(prefix+"OS", p.OS)
+	b.setGlobal(prefix+"OSVERSION", p.OSVersion)
+	b.setGlobal(prefix+"ARCH", p.Architecture)
+	b.setGlobal(prefix+"VARIANT", p.Variant)
 }
 
 func (b *builder) targetName() string {
@@ -132,17 +119,21 @@ func (b *builder) targetName() string {
 	return "default"
 }
 
-// proxies are the arguments that every RUN sees without declaring them. They
-// say how to reach the network from here, so they are never part of the image
-// nor of a key.
+// proxies are the arguments that every RUN sees without declaring them, in both
+// cases, whichever was given. They say how to reach the network from here, so
+// they are never part of the image nor of a key.
 var proxies = []string{"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"}
 
 // proxyEnv are the proxy arguments given for this build that s does not set.
 func (b *builder) proxyEnv(s *scope) []string {
 	var env []string
 	for _, upper := range proxies {
-		for _, name := range []string{upper, strings.ToLower(upper)} {
-			v, given := b.o.Args[name]
+		lower := strings.ToLower(upper)
+		v, given := b.o.Args[lower]
+		if !given {
+			v, given = b.o.Args[upper]
+		}
+		for _, name := range []string{upper, lower} {
 			if _, set := s.lookup(name); given && !set {
 				env = append(env, name+"="+v)
 			}
@@ -151,9 +142,27 @@ func (b *builder) proxyEnv(s *scope) []string {
 	return env
 }
 
+// ownArgs are arguments for the builder itself, which need no ARG. Of BuildKit's
+// those are left out that would change the image here: the rest ask for things
+// that are done anyway (the .git of a context stays, a syntax is never fetched),
+// or for documents that other programs make (a cache manifest, an SBOM, an index
+// around the image).
+var ownArgs = []string{
+	"SOURCE_DATE_EPOCH", "BUILDKIT_BUILD_NAME", "BUILDKIT_CACHE_MOUNT_NS", "BUILDKIT_CONTEXT_KEEP_GIT_DIR",
+	"BUILDKIT_DOCKERFILE_CHECK", "BUILDKIT_INLINE_CACHE", "BUILDKIT_MULTI_PLATFORM", hostnameArg,
+	"BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE", "BUILDKIT_SYNTAX",
+}
+
+// hostnameArg is the argument that gives the containers of RUN steps their host
+// name.
+const hostnameArg = "BUILDKIT_SANDBOX_HOSTNAME"
+
 // warnUnusedArgs names the build arguments that nothing declared.
 func (b *builder) warnUnusedArgs() {
-	known := map[string]bool{"SOURCE_DATE_EPOCH": true}
+	known := map[string]bool{}
+	for _, name := range ownArgs {
+		known[name] = true
+	}
 	for _, name := range proxies {
 		known[name], known[strings.ToLower(name)] = true, true
 	}

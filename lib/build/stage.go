@@ -25,7 +25,8 @@ type stage struct {
 	img     oci.Image
 	layers  []oci.Layer
 	chain   digest.Digest // of layers
-	args    []arg
+	vars    scope
+	args    []string // the declared arguments, with a value or not
 	onbuild []string // triggers for images built on this one
 	cmdSet  bool     // this stage has had a CMD
 	count   int      // steps begun, triggers included
@@ -45,7 +46,8 @@ type disk struct {
 // newStage is the stage that an image is.
 func newStage(img oci.Image, layers []oci.Layer) *stage {
 	return &stage{
-		img: img, layers: layers, chain: oci.ChainID(oci.DiffIDs(layers)),
+		vars: scope{slices.Clone(img.Config.Env)},
+		img:  img, layers: layers, chain: oci.ChainID(oci.DiffIDs(layers)),
 		onbuild: img.Config.OnBuild, disk: &disk{},
 	}
 }
@@ -58,7 +60,7 @@ func (b *builder) emptyStage(p *oci.Platform) *stage {
 }
 
 // scope is what the words of the next step can see.
-func (s *stage) scope() *scope { return &scope{env: s.img.Config.Env, args: s.args} }
+func (s *stage) scope() *scope { return &s.vars }
 
 func (s *stage) platform() oci.Platform { return s.img.Platform }
 
@@ -67,7 +69,7 @@ func (s *stage) derive() *stage {
 	d := *s
 	d.img = cloneImage(s.img)
 	d.layers = slices.Clone(s.layers)
-	d.args = slices.Clone(s.args)
+	d.vars.vars, d.args = slices.Clone(s.vars.vars), slices.Clone(s.args)
 	d.onbuild = slices.Clone(s.onbuild)
 	d.cmdSet, d.count = false, 0
 	s.disk.mu.Lock()
@@ -82,6 +84,12 @@ func (s *stage) addLayer(l oci.Layer) {
 	s.layers = append(s.layers, l)
 	s.disk.lowers = nil
 }
+
+// historyMark ends the history entries of instructions that work on files, as
+// BuildKit writes them: programs that read a Dockerfile out of a history tell by
+// it how the entry is to be read. The texts are BuildKit's for the same reason.
+// Its comment on each entry, which names the builder, is not ours to use.
+const historyMark = " # buildkit"
 
 // record adds the history entry of an instruction.
 func (b *builder) record(s *stage, text string, empty bool) {
