@@ -98,7 +98,7 @@ func (r *Remote) complete(host, repository, query, fragment string) (*Remote, er
 	if r.Checksum != "" && !hexDigits.MatchString(r.Checksum) {
 		return fail(fmt.Errorf("%s is not the id of a commit", quoted(r.Checksum)))
 	}
-	if r.Ref != "" && !validRef(r.Ref) {
+	if r.Ref != "" && !ValidRef(r.Ref) {
 		return fail(fmt.Errorf("%s is not the name of a ref", quoted(r.Ref)))
 	}
 	if r.Subdir, err = cleanSubdir(r.Subdir); err != nil {
@@ -168,9 +168,9 @@ func (r *Remote) setQuery(values url.Values) error {
 	return nil
 }
 
-// validRef follows git-check-ref-format(1), so that no ref can be an option, a
+// ValidRef follows git-check-ref-format(1), so that no ref can be an option, a
 // pattern, an expression or a file name outside refs.
-func validRef(ref string) bool {
+func ValidRef(ref string) bool {
 	return gitRefName.MatchString(ref) && len(ref) < 1024 && !strings.ContainsRune("-./#", rune(ref[0])) &&
 		!strings.Contains(ref, "..") && !strings.Contains(ref, "//") && !strings.Contains(ref, "/.") && !strings.Contains(ref, "@{") &&
 		!strings.HasSuffix(ref, "/") && !strings.HasSuffix(ref, ".") && !strings.HasSuffix(ref, ".lock") && ref != "@"
