@@ -73,7 +73,7 @@ type settings struct {
 	secrets     map[string][]byte
 	agents      map[string]string
 	allowHost   bool
-	insecure    bool
+	insecure    []string
 	rules       *dockerfile.Rules // instead of the plan's
 	platform    oci.Platform
 	epoch       time.Time
@@ -199,7 +199,7 @@ func (b *builder) build(ctx context.Context) (err error) {
 		Runner: run, Cache: known, Account: account,
 		Context: b.in.context, Contexts: further.named, Index: b.in.index, View: sandbox.OverlayView,
 		Args: b.settings.args, Target: b.o.target, NoCache: b.o.noCache, NoOverlay: b.o.noOverlay, Network: b.o.network,
-		AllowHostNetwork: b.settings.allowHost, AllowInsecure: b.settings.insecure,
+		AllowHostNetwork: b.settings.allowHost, Insecure: b.settings.insecure,
 		CacheMounts: known, Secrets: b.settings.secrets, Agents: b.settings.agents,
 		Platform: b.settings.platform, Epoch: b.settings.epoch, Labels: b.settings.labels,
 		Output: b.show.output, Events: b.show.event,

@@ -124,16 +124,18 @@ func agents(flags []string) (map[string]string, error) {
 }
 
 // allowed reads --allow, in the words of docker buildx.
-func allowed(flags []string) (network, insecure bool, err error) {
+func allowed(flags []string) (network bool, insecure []string, err error) {
 	for _, list := range flags {
 		for word := range strings.SplitSeq(list, ",") {
 			switch word {
 			case build.AllowNetworkHost:
 				network = true
 			case build.AllowInsecure:
-				insecure = true
+				if insecure, err = sandbox.Capabilities(); err != nil {
+					return false, nil, err
+				}
 			default:
-				return false, false, cli.Usagef("--allow %s: want %s or %s", word, build.AllowNetworkHost, build.AllowInsecure)
+				return false, nil, cli.Usagef("--allow %s: want %s or %s", word, build.AllowNetworkHost, build.AllowInsecure)
 			}
 		}
 	}

@@ -49,7 +49,7 @@ func (f *bindFiles) find(ctx context.Context) error {
 	shown := cleanPath(f.path)
 	// With a start the directory itself counts, not its content alone.
 	f.pick = pick{shown: shown, name: path.Base(shown), start: ".", info: info}
-	if t.root == nil && info.Path == "." {
+	if info.Path == "." && (f.src.stage == nil || len(f.src.stage.layers) == 0) {
 		f.pick.info.Mode = 0o755 // whatever the user's directory is like
 	}
 	return nil

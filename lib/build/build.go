@@ -60,9 +60,11 @@ type Options struct {
 	// Network is what RUN steps may reach: NetworkNone, the default, or
 	// NetworkHost, which also is the leave for RUN --network=host.
 	Network string
-	// AllowHostNetwork is leave for RUN --network=host alone, AllowInsecure for
-	// RUN --security=insecure.
-	AllowHostNetwork, AllowInsecure bool
+	// AllowHostNetwork is leave for RUN --network=host alone.
+	AllowHostNetwork bool
+	// Insecure is leave for RUN --security=insecure: the capabilities that its
+	// command gets; nil gives no leave.
+	Insecure []string
 	// CacheMounts keeps the directories of cache mounts; optional.
 	CacheMounts CacheMounts
 	// Secrets are what RUN --mount=type=secret can ask for, by name. What steps

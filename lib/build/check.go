@@ -84,7 +84,7 @@ func (b *builder) checkSecurity(value string) error {
 	case "sandbox":
 		return nil
 	case "insecure":
-		if !b.o.AllowInsecure {
+		if b.o.Insecure == nil {
 			return &LeaveError{fmt.Errorf("RUN --security=insecure: the build was not given leave to run without a sandbox"), AllowInsecure}
 		}
 		return nil

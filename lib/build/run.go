@@ -204,9 +204,13 @@ func (r *runJob) run(ctx context.Context, m *maker, spec *specs.Spec) error {
 // spec is the container that the command runs in, all but its layers.
 func (r *runJob) spec(m *maker) (*specs.Spec, error) {
 	env := append([]string{fmt.Sprintf("SOURCE_DATE_EPOCH=%d", r.b.o.Epoch.Unix())}, r.b.proxyEnv(r.s.scope())...)
+	var privileges []string
+	if r.insecure() {
+		privileges = r.b.o.Insecure
+	}
 	spec := oci.RuntimeSpec(r.s.img, oci.RuntimeOptions{
 		Args: r.args, Entrypoint: []string{}, Env: append(env, r.env...),
-		HostNetwork: r.network == NetworkHost, Privileged: r.insecure(), Hostname: r.b.o.Args[hostnameArg],
+		HostNetwork: r.network == NetworkHost, Privileged: privileges, Hostname: r.b.o.Args[hostnameArg],
 	})
 	// The image is none yet: nothing of its configuration describes a container.
 	for name := range spec.Annotations {

@@ -25,7 +25,7 @@ type RuntimeOptions struct {
 	Hostname    string   // default "docksmith"
 	HostNetwork bool     // leave the network namespace out
 	Readonly    bool     // mount the root read-only
-	Privileged  bool     // give it every capability, hide nothing, filter no system call
+	Privileged  []string // the capabilities of a process that nothing is hidden from and no system call refused; nil: none such
 	Terminal    bool     // give the process a terminal
 }
 
@@ -76,8 +76,8 @@ func RuntimeSpec(img Image, o RuntimeOptions) *specs.Spec {
 			Resources:     &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}},
 		},
 	}
-	if o.Privileged {
-		unlock(spec)
+	if o.Privileged != nil {
+		unlock(spec, o.Privileged)
 	}
 	return spec
 }

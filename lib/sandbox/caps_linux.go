@@ -40,6 +40,24 @@ next:
 	return set, nil
 }
 
+// Capabilities names those that the caller has and may hand on, with CAP_: all,
+// for root on the machine or in a user namespace, unless something took some away.
+func Capabilities() ([]string, error) {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return nil, fmt.Errorf("read capabilities: %w", err)
+	}
+	has := capSet(data[0].Permitted) | capSet(data[1].Permitted)<<32
+	names := []string{}
+	for n, name := range capNames {
+		if has.has(n) {
+			names = append(names, "CAP_"+name)
+		}
+	}
+	return names, nil
+}
+
 // capSets are the five sets of a process.
 type capSets struct{ bounding, permitted, effective, inheritable, ambient capSet }
 

@@ -196,7 +196,7 @@ func (c *container) attach(m *mount) error {
 		return err
 	}
 	defer unix.Close(place)
-	if err := refuseProc(place); err != nil {
+	if err := m.fits(place); err != nil {
 		return err
 	}
 	if m.ready.fd < 0 {
@@ -232,15 +232,19 @@ func (c *container) refuseLink(dest string) error {
 	return nil
 }
 
-// refuseProc keeps mounts out of /proc, by whatever name: what is masked there
-// must be the kernel's.
-func refuseProc(place int) error {
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(place, &st); err != nil {
+// fits keeps mounts out of /proc, by whatever name: what is masked there must be
+// the kernel's. And it says in words what the kernel calls an invalid argument.
+func (m *mount) fits(place int) error {
+	var fs unix.Statfs_t
+	var st unix.Stat_t
+	if err := errors.Join(unix.Fstatfs(place, &fs), unix.Fstat(place, &st)); err != nil {
 		return err
 	}
-	if st.Type == unix.PROC_SUPER_MAGIC {
+	switch {
+	case fs.Type == unix.PROC_SUPER_MAGIC:
 		return errors.New("the destination is in /proc")
+	case !m.dir && st.Mode&unix.S_IFMT == unix.S_IFDIR:
+		return errors.New("a file cannot be mounted on a directory")
 	}
 	return nil
 }

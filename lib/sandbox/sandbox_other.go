@@ -43,3 +43,6 @@ func OverlayView([]string) (*os.File, error) { return nil, unsupported("mount ov
 
 // OverlaySupported returns ErrUnsupportedPlatform.
 func OverlaySupported() error { return unsupported("mount overlay") }
+
+// Capabilities is possible on Linux only.
+func Capabilities() ([]string, error) { return nil, ErrUnsupportedPlatform }
