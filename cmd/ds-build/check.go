@@ -57,16 +57,15 @@ func (b *builder) check() (done bool, err error) {
 		}
 		return true, err
 	}
-	_, silent := b.show.(*silence)
+	_, silent := b.journal.show.(*silence)
 	for _, f := range found {
-		b.show.event(build.Event{Type: build.EventWarning, File: file, Line: f.Line, Text: f.Text, Rule: f.Rule})
+		b.journal.event(build.Event{Type: build.EventWarning, File: file, Line: f.Line, Text: f.Text, Rule: f.Rule})
 		if silent && rules.Error {
 			fmt.Fprintln(b.s.Stderr, report.Line(f))
 		}
 	}
 	if rules.Error && len(found) > 0 {
 		err := fmt.Errorf("%s: the checks found something, and error=true asks to fail then", file)
-		b.show.failed(err)
 		return true, cli.WithHint(err, "--check-rules skip=%s leaves one check out, --check-rules error=false only warns", found[0].Rule)
 	}
 	return false, nil

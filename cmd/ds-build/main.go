@@ -44,6 +44,7 @@ type options struct {
 	color     string
 	rules     string
 	check     bool
+	onFail    string
 	noCache   bool
 	noOverlay bool
 	quiet     bool
@@ -79,6 +80,7 @@ func (o *options) declare(f *cli.Flags) {
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print the image's digest and nothing else")
 	f.StringVar(&o.progress, "progress", "auto", "show progress as `auto`, tty, plain, json or none")
 	f.StringVar(&o.color, "color", "auto", "colour the progress: `auto`, always or never")
+	f.StringVar(&o.onFail, "on-fail", "", "after a step that failed, run `COMMAND` with sh -c and DOCKSMITH_BUNDLE and others set")
 	f.BoolVar(&o.noOverlay, "no-overlay", false, "compare trees instead of using an overlay file system")
 	f.BoolVar(&o.check, "check", false, "print what the checks find, and build nothing")
 	f.StringVar(&o.rules, "check-rules", "", "use `RULES` instead of the file's check directive, as skip=NAME,NAME or error=true")

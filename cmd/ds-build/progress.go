@@ -2,14 +2,9 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"os"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/fatih/color"
@@ -21,11 +16,14 @@ import (
 
 // progress is what a person or a program sees of a build on stderr.
 type progress interface {
+	// event is called serially, but while outputs are written.
 	event(e build.Event)
-	// output takes what the RUN command prints that e tells of. Commands of
-	// several stages run at the same time.
-	output(e build.Event) io.Writer
-	failed(err error)
+	// output takes what the command of a step prints, from one goroutine; at
+	// is the time of the build. Closing it ends a line that was not ended.
+	output(e build.Event, at func() float64) io.WriteCloser
+	// failed shows what the failed command printed, where that was not seen
+	// yet; nil stands for a build that was cancelled.
+	failed(f *failure)
 	built(r *build.Result, tags []oci.Ref, took time.Duration)
 }
 
@@ -36,39 +34,19 @@ func newProgress(s *cli.IO, o *options) (progress, error) {
 		kind = "none"
 	}
 	switch kind {
-	case "auto", "tty", "plain":
-		return &lines{s: s, w: s.Stderr}, nil
+	case "auto", "tty":
+		if cli.Interactive(s.Stderr) {
+			return newLive(s), nil
+		}
+		return newLines(s), nil
+	case "plain":
+		return newLines(s), nil
 	case "json":
 		return &records{w: s.Stderr}, nil
 	case "none":
 		return &silence{s: s}, nil
 	}
 	return nil, cli.Usagef("--progress=%s: want auto, tty, plain, json or none", kind)
-}
-
-// lines is the progress of the original tool: one line for each step.
-type lines struct {
-	s *cli.IO
-	w *os.File
-}
-
-func (l *lines) output(build.Event) io.Writer { return l.w }
-
-func (l *lines) failed(error) {}
-
-func (l *lines) event(e build.Event) {
-	switch e.Type {
-	case build.EventRun:
-		fmt.Fprintf(l.w, " ---> running line %d\n", e.Line)
-	case build.EventWarning:
-		if e.Rule != "" {
-			fmt.Fprintf(l.w, "%s:%d: warning: %s [%s]\n", e.File, e.Line, e.Text, e.Rule)
-			return
-		}
-		l.s.Warnf("%s", e.Text)
-	case build.EventDone:
-		fmt.Fprintln(l.w, stepLine(e))
-	}
 }
 
 var (
@@ -79,8 +57,7 @@ var (
 // stepLine is "Step 2/3 : COPY . /app [CACHE MISS] 0.09s"; steps that make no
 // layers have neither verdict nor time.
 func stepLine(e build.Event) string {
-	text := strings.Join(strings.Fields(e.Text), " ")
-	line := fmt.Sprintf("Step %d/%d : %s", e.Step, e.Total, text)
+	line := stepHead(e)
 	switch e.Cache {
 	case "hit":
 		return fmt.Sprintf("%s %s %.2fs", line, hit.Sprint("[CACHE HIT]"), e.Seconds)
@@ -90,143 +67,106 @@ func stepLine(e build.Event) string {
 	return line
 }
 
-func (l *lines) built(r *build.Result, tags []oci.Ref, took time.Duration) {
-	words := []string{"Successfully built", shortDigest(r)}
-	for _, t := range tags {
-		words = append(words, t.String())
-	}
-	fmt.Fprintf(l.w, "%s (%.2fs)\n", strings.Join(words, " "), took.Seconds())
+func stepHead(e build.Event) string {
+	return fmt.Sprintf("Step %d/%d : %s", e.Step, e.Total, strings.Join(strings.Fields(e.Text), " "))
 }
 
-func shortDigest(r *build.Result) string {
+func builtLine(r *build.Result, tags []oci.Ref, took time.Duration) string {
 	d := r.Descriptor.Digest
-	return d.Algorithm().String() + ":" + d.Encoded()[:8]
+	words := append([]string{"Successfully built", d.Algorithm().String() + ":" + d.Encoded()[:8]}, names(tags)...)
+	return fmt.Sprintf("%s (%.2fs)", strings.Join(words, " "), took.Seconds())
 }
 
-// silence says nothing unless the build fails: then what the commands printed
-// last is the only trace of why.
-type silence struct {
-	s     *cli.IO
-	tails map[int]*tail // by line, of the commands that run
-}
-
-func (q *silence) output(e build.Event) io.Writer {
-	t := &tail{}
-	if q.tails == nil {
-		q.tails = map[int]*tail{}
+// warningText is a warning as a line: that of a check begins with its place, so
+// that editors can jump there.
+func warningText(name string, e build.Event) string {
+	if e.Rule != "" {
+		return fmt.Sprintf("%s:%d: warning: %s [%s]", e.File, e.Line, e.Text, e.Rule)
 	}
-	q.tails[e.Line] = t
-	return t
+	return fmt.Sprintf("%s: warning: %s", name, e.Text)
 }
+
+// silence says nothing unless the build fails: then what the command printed
+// last is the only trace of why.
+type silence struct{ s *cli.IO }
+
+func (q *silence) output(build.Event, func() float64) io.WriteCloser { return discard{} }
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+func (discard) Close() error { return nil }
 
 func (q *silence) event(e build.Event) {
 	if e.Type == build.EventWarning && e.Rule == "" && !strings.HasPrefix(e.Text, "build argument") {
 		q.s.Warnf("%s", e.Text)
 	}
-	if e.Type == build.EventDone {
-		delete(q.tails, e.Line)
-	}
 }
 
-func (q *silence) failed(err error) {
-	step, ok := errors.AsType[*build.StepError](err)
-	if !ok {
-		return
-	}
-	if t := q.tails[step.Line]; t != nil {
-		_, _ = q.s.Stderr.Write(t.buf)
-	}
-}
+func (q *silence) failed(f *failure) { showTail(q.s, f) }
 
 func (q *silence) built(*build.Result, []oci.Ref, time.Duration) {}
 
-// tail keeps the end of what is written to it.
-type tail struct{ buf []byte }
+// tail keeps the end of what is written to it and counts its lines.
+type tail struct {
+	buf   []byte
+	lines int  // ended ones
+	cut   bool // buf does not begin at the beginning
+}
 
-const tailSize = 16 << 10
+const (
+	tailSize  = 16 << 10
+	tailLines = 20
+)
 
-func (t *tail) Write(p []byte) (int, error) {
+func (t *tail) add(p []byte) {
+	t.lines += bytes.Count(p, []byte("\n"))
+	if len(p) > tailSize {
+		t.buf, p, t.cut = t.buf[:0], p[len(p)-tailSize:], true
+	}
+	if over := len(t.buf) + len(p) - tailSize; over > 0 {
+		t.buf, t.cut = t.buf[:copy(t.buf, t.buf[over:])], true
+	}
 	t.buf = append(t.buf, p...)
-	if len(t.buf) > tailSize {
-		t.buf = append(t.buf[:0], t.buf[len(t.buf)-tailSize:]...)
+}
+
+// last gives the last lines and how many there were.
+func (t *tail) last() (lines []string, all int) {
+	all = t.lines
+	text := strings.TrimSuffix(string(t.buf), "\n")
+	if len(t.buf) > 0 && len(text) == len(t.buf) {
+		all++ // the one that was not ended
 	}
-	return len(p), nil
-}
-
-// records is the progress as NDJSON, closed by an end record.
-type records struct {
-	w     io.Writer
-	mu    sync.Mutex           // a record at a time
-	parts map[int]*recordLines // by line, of the commands that run
-}
-
-func (r *records) write(v any) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	_ = cli.WriteJSON(r.w, v) // nobody to tell when stderr is gone
-}
-
-func (r *records) event(e build.Event) {
-	if p := r.parts[e.Line]; p != nil && e.Type == build.EventDone {
-		p.flush()
-		delete(r.parts, e.Line)
+	if len(t.buf) == 0 {
+		return nil, 0
 	}
-	r.write(e)
+	lines = strings.Split(text, "\n")
+	return lines[max(0, len(lines)-tailLines):], all
 }
 
-func (r *records) output(e build.Event) io.Writer {
-	if r.parts == nil {
-		r.parts = map[int]*recordLines{}
+// showTail shows the last lines that a failed command printed.
+func showTail(s *cli.IO, f *failure) {
+	if f == nil || f.tail == nil {
+		return
 	}
-	r.parts[e.Line] = &recordLines{r: r, of: e}
-	return r.parts[e.Line]
-}
-
-// recordLines makes each line that a command prints a record.
-type recordLines struct {
-	r    *records
-	of   build.Event
-	part []byte // of a line
-}
-
-func (l *recordLines) Write(p []byte) (int, error) {
-	l.part = append(l.part, p...)
-	for {
-		line, rest, ok := bytes.Cut(l.part, []byte("\n"))
-		if !ok {
-			return len(p), nil
+	lines, all := f.tail.last()
+	if len(lines) == 0 {
+		return
+	}
+	head := fmt.Sprintf("what step %d/%d printed", f.Step, f.Total)
+	if all > len(lines) {
+		head = fmt.Sprintf("the last %d of %d lines that step %d/%d printed", len(lines), all, f.Step, f.Total)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "---- %s ----\n", head)
+	terminal := cli.Terminal(s.Stderr)
+	for _, line := range lines {
+		if terminal {
+			line = visible(line)
 		}
-		l.line(line)
-		l.part = append(l.part[:0], rest...)
+		b.WriteString(line + "\n")
 	}
-}
-
-func (l *recordLines) line(text []byte) {
-	l.r.write(build.Event{Type: "output", Step: l.of.Step, Stage: l.of.Stage, Line: l.of.Line, Text: string(text)})
-}
-
-func (l *recordLines) flush() {
-	if len(l.part) > 0 {
-		l.line(l.part)
-		l.part = l.part[:0]
-	}
-}
-
-// end closes the stream; without it the stream was cut.
-type end struct {
-	Type    string  `json:"type"`
-	Digest  string  `json:"digest,omitempty"`
-	Failed  bool    `json:"failed,omitempty"`
-	Seconds float64 `json:"seconds,omitempty"`
-}
-
-func (r *records) failed(error) {
-	for _, line := range slices.Sorted(maps.Keys(r.parts)) {
-		r.parts[line].flush()
-	}
-	r.write(end{Type: "end", Failed: true})
-}
-
-func (r *records) built(res *build.Result, _ []oci.Ref, took time.Duration) {
-	r.write(end{Type: "end", Digest: res.Descriptor.Digest.String(), Seconds: took.Seconds()})
+	b.WriteString("----\n")
+	_, _ = io.WriteString(s.Stderr, b.String())
 }

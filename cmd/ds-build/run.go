@@ -22,44 +22,56 @@ import (
 )
 
 // run is the whole program: settings, then inputs, then the build.
-func (o *options) run(ctx context.Context, s *cli.IO, args []string) (err error) {
-	began := time.Now()
+func (o *options) run(ctx context.Context, s *cli.IO, args []string) error {
 	if len(args) != 1 {
 		return cli.Usagef("want one CONTEXT, got %d operands", len(args))
 	}
-	settings, err := o.settings()
+	j, err := newJournal(s, o, args[0])
 	if err != nil {
 		return err
 	}
-	if settings.rules, err = o.checkRules(s, settings.args); err != nil {
+	result, err := o.build(ctx, s, j, args[0])
+	if o.check { // nothing was built, and there is nothing to tell of it
 		return err
+	}
+	return j.end(ctx, result, err)
+}
+
+func (o *options) build(ctx context.Context, s *cli.IO, j *journal, operand string) (_ *build.Result, err error) {
+	settings, err := o.settings()
+	if err != nil {
+		return nil, err
+	}
+	if settings.rules, err = o.checkRules(s, settings.args); err != nil {
+		return nil, err
 	}
 	delete(settings.args, rulesArg) // no step sees it
 	root, err := s.Root()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	inside := sandbox.UserNamespaceOptions{Env: []string{"DOCKSMITH_ROOT=" + root}}
 	if err := sandbox.EnterUserNamespace(inside); err != nil {
-		return err
+		return nil, err
 	}
 	st, err := store.Open(root)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	show, err := newProgress(s, o)
-	if err != nil {
-		return err
+	j.tags = settings.tags
+	if !o.check {
+		j.keep(st)
 	}
-	in, err := o.openInputs(ctx, s, st, args[0])
+	in, err := o.openInputs(ctx, s, st, operand)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer in.close()
-	b := &builder{o: o, s: s, store: st, settings: settings, in: in, show: show, began: began}
+	j.file = in.plan.File
+	b := &builder{o: o, s: s, store: st, settings: settings, in: in, journal: j}
 	if done, err := b.check(); done || err != nil {
-		return err
+		return nil, err
 	}
 	return b.build(ctx)
 }
@@ -163,14 +175,13 @@ type builder struct {
 	store    *store.Store
 	settings settings
 	in       *inputs
-	show     progress
-	began    time.Time
+	journal  *journal
 }
 
-func (b *builder) build(ctx context.Context) (err error) {
+func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
 	known, err := cache.Open(filepath.Join(b.store.Root(), "cache"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	name := ""
 	if len(b.settings.tags) > 0 {
@@ -178,43 +189,38 @@ func (b *builder) build(ctx context.Context) (err error) {
 	}
 	account := known.Begin(name)
 	defer func() { err = errors.Join(err, account.Close(), b.in.index.Save()) }()
-	run, err := newRunner()
-	if err != nil {
-		return err
-	}
 	stored := &images{b.store, b.settings.compression}
 	further, err := openContexts(b.settings.contexts, stored, b.in.index)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer further.close()
 	if b.settings.secrets, err = readSecrets(b.o.secrets); err != nil {
-		return err
+		return nil, err
 	}
 	if b.settings.agents, err = agents(b.o.ssh); err != nil {
-		return err
+		return nil, err
 	}
 	result, err := build.Build(ctx, b.in.plan, build.Options{
 		Store:  stored,
-		Runner: run, Cache: known, Account: account,
+		Runner: newRunner(), Cache: known, Account: account,
 		Context: b.in.context, Contexts: further.named, Index: b.in.index, View: sandbox.OverlayView,
 		Args: b.settings.args, Target: b.o.target, NoCache: b.o.noCache, NoOverlay: b.o.noOverlay, Network: b.o.network,
 		AllowHostNetwork: b.settings.allowHost, Insecure: b.settings.insecure,
 		CacheMounts: known, Secrets: b.settings.secrets, Agents: b.settings.agents,
 		Platform: b.settings.platform, Epoch: b.settings.epoch, Labels: b.settings.labels,
-		Output: b.show.output, Events: b.show.event,
+		ID: b.journal.id(), Output: b.journal.output, Events: b.journal.event,
 	})
 	if err != nil {
-		b.show.failed(err)
-		return b.explain(err)
+		return nil, err
 	}
 	if err := b.store.Tag(ctx, result.Descriptor, b.settings.tags...); err != nil {
-		return err
+		return nil, err
 	}
-	return b.report(result)
+	return result, b.report(result)
 }
 
-// report tells the result to those who asked.
+// report gives the result to those who asked for it.
 func (b *builder) report(r *build.Result) error {
 	if b.o.iidfile != "" {
 		err := cli.WriteFile(b.o.iidfile, func(w io.Writer) error {
@@ -225,7 +231,6 @@ func (b *builder) report(r *build.Result) error {
 			return err
 		}
 	}
-	b.show.built(r, b.settings.tags, time.Since(b.began))
 	if b.o.quiet {
 		_, err := fmt.Fprintln(b.s.Stdout, r.Descriptor.Digest)
 		return err
@@ -234,15 +239,12 @@ func (b *builder) report(r *build.Result) error {
 }
 
 // explain gives an error its place, its status and what to do about it.
-func (b *builder) explain(err error) error {
+func explain(err error) error {
 	out := err
 	if step, ok := errors.AsType[*build.StepError](err); ok {
 		out = &cli.Located{File: step.File, Line: step.Line, Err: step.Err}
 		if step.Status != 0 {
 			out = &cli.StatusError{Status: step.Status, Err: out}
-		}
-		if step.Bundle != "" {
-			out = cli.WithHint(out, "a shell in what it left: ds-exec run %s -- /bin/sh", step.Bundle)
 		}
 	}
 	if missing, ok := errors.AsType[*build.MissingImageError](err); ok {

@@ -30,7 +30,7 @@ const grace = 10 * time.Second
 
 // newRunner finds ds-exec where docksmith finds its programs: in
 // $DOCKSMITH_EXEC_PATH, beside this program, on the PATH.
-func newRunner() (*runner, error) {
+func newRunner() *runner {
 	var dirs []string
 	if dir := os.Getenv("DOCKSMITH_EXEC_PATH"); dir != "" {
 		dirs = append(dirs, dir)
@@ -41,37 +41,37 @@ func newRunner() (*runner, error) {
 	for _, dir := range dirs {
 		program := filepath.Join(dir, "ds-exec")
 		if info, err := os.Stat(program); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return &runner{program}, nil
+			return &runner{program}
 		}
 	}
-	return &runner{"ds-exec"}, nil // exec looks on the PATH, when a step needs it
+	return &runner{"ds-exec"} // exec looks on the PATH, when a step needs it
 }
 
 // Run implements build.Runner.
-func (r *runner) Run(ctx context.Context, c build.Container) (int, error) {
+func (r *runner) Run(ctx context.Context, c build.Container) (res build.RunResult, err error) {
 	for _, s := range c.Sockets {
 		p, err := serveAgent(c.Dir, s)
 		if err != nil {
-			return 0, fmt.Errorf("pass on the ssh agent: %w", err)
+			return res, fmt.Errorf("pass on the ssh agent: %w", err)
 		}
 		defer p.close()
 	}
 	raw, err := oci.Marshal(c.Spec)
 	if err != nil {
-		return 0, err
+		return res, err
 	}
 	if err := os.WriteFile(filepath.Join(c.Dir, "config.json"), raw, 0o600); err != nil {
-		return 0, err
+		return res, err
 	}
 	tell, says, err := os.Pipe()
 	if err != nil {
-		return 0, err
+		return res, err
 	}
 	defer tell.Close()
 	w, err := newWhisper(c.Secrets)
 	if err != nil {
 		says.Close()
-		return 0, err
+		return res, err
 	}
 	defer w.close()
 	args := append([]string{"run", "--status-fd", "3"}, w.args()...)
@@ -87,24 +87,48 @@ func (r *runner) Run(ctx context.Context, c build.Container) (int, error) {
 	says.Close()
 	w.start()
 	if err != nil {
-		return 0, fmt.Errorf("start ds-exec: %w", err)
+		return res, fmt.Errorf("start ds-exec: %w", err)
 	}
-	told := make(chan string, 1)
+	told := make(chan status, 1)
 	go func() { told <- readStatus(tell) }()
 	err = cmd.Wait()
-	message := <-told
+	return (<-told).result(err)
+}
+
+// status is what ds-exec says on its status descriptor, all records in one:
+// none has members of another's.
+type status struct {
+	Type       string `json:"type"`
+	Signal     int    `json:"signal"`
+	OOM        bool   `json:"oom"`
+	PeakMemory int64  `json:"peakMemory"`
+	Message    string `json:"message"`
+}
+
+// readStatus reads what ds-exec says. Records that are not known are passed
+// over.
+func readStatus(r io.Reader) (s status) {
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		_ = json.Unmarshal(lines.Bytes(), &s)
+	}
+	return s
+}
+
+// result is how the command ended, from what ds-exec said and how that ended.
+func (s status) result(err error) (build.RunResult, error) {
+	res := build.RunResult{Signal: s.Signal, OOM: s.OOM, PeakMemory: s.PeakMemory, Fault: s.Message}
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
-		return 0, nil
-	case !errors.As(err, &exit):
-		return 0, fmt.Errorf("run ds-exec: %w", err)
-	case exit.ExitCode() == statusOurs && message != "":
-		return 0, fmt.Errorf("ds-exec: %s", message)
-	case exit.ExitCode() < 0:
-		return 0, fmt.Errorf("run ds-exec: %w", err)
+	case !errors.As(err, &exit), exit.ExitCode() < 0:
+		return res, fmt.Errorf("run ds-exec: %w", err)
+	case exit.ExitCode() == statusOurs && s.Message != "":
+		return res, fmt.Errorf("ds-exec: %s", s.Message)
+	default:
+		res.Status = exit.ExitCode()
 	}
-	return exit.ExitCode(), nil
+	return res, nil
 }
 
 // whisper is a pipe that brings secrets to ds-exec: unlike arguments and the
@@ -160,21 +184,4 @@ func (w *whisper) close() {
 	if w.done != nil {
 		<-w.done
 	}
-}
-
-// readStatus reads what ds-exec says about the process and returns its message
-// if it could not run it. Records that are not known are passed over.
-func readStatus(r io.Reader) string {
-	message := ""
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		var record struct {
-			Type    string `json:"type"`
-			Message string `json:"message"`
-		}
-		if err := json.Unmarshal(lines.Bytes(), &record); err == nil && record.Type == "error" {
-			message = record.Message
-		}
-	}
-	return message
 }

@@ -110,12 +110,16 @@ func (s *settings) run(ctx context.Context, io *cli.IO, args []string) (err erro
 	}
 	defer func() { err = errors.Join(err, report.close()) }()
 	if s.Secrets, err = readSecrets(s.secretsFD); err != nil {
-		report.fail(err)
+		if report.fail(err) {
+			err = cli.Told(err)
+		}
 		return err
 	}
 	res, err := s.exec(ctx, io, args[0], report)
 	if err != nil {
-		report.fail(err)
+		if report.fail(err) {
+			return cli.Told(statusOf(err))
+		}
 		return statusOf(err)
 	}
 	report.exited(res)

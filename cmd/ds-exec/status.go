@@ -46,7 +46,11 @@ func (s *status) exited(r sandbox.Result) {
 	s.write(event{Type: "exited", Status: &r.Status, Signal: r.Signal, OOM: r.OOM, PeakMemory: r.PeakMemory})
 }
 
-func (s *status) fail(err error) { s.write(event{Type: "error", Message: err.Error()}) }
+// fail tells why the command did not run. It reports whether anybody was told.
+func (s *status) fail(err error) bool {
+	s.write(event{Type: "error", Message: err.Error()})
+	return s.file != nil && s.err == nil
+}
 
 func (s *status) write(e event) {
 	if s.file == nil || s.err != nil {

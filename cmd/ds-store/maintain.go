@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"docksmith/lib/buildlog"
 	"docksmith/lib/cli"
 	"docksmith/lib/store"
 )
@@ -47,7 +48,11 @@ follows; --grace=0s takes it too.`,
 				if err != nil {
 					return err
 				}
-				return printCollected(stdio, res, asJSON)
+				builds, err := buildlog.New(s.Root()).Prune(dryRun)
+				if err != nil {
+					return err
+				}
+				return printCollected(stdio, res, len(builds), asJSON)
 			})
 		},
 	}
@@ -58,15 +63,16 @@ type collected struct {
 	Blobs     int   `json:"blobs"`
 	Snapshots int   `json:"snapshots"`
 	Temps     int   `json:"temps"`
+	Builds    int   `json:"builds"`
 	Bytes     int64 `json:"bytes"`
 }
 
-func printCollected(stdio *cli.IO, res store.GCResult, asJSON bool) error {
-	c := collected{len(res.Images), len(res.Blobs), len(res.Snapshots), len(res.Temps), res.Bytes}
+func printCollected(stdio *cli.IO, res store.GCResult, builds int, asJSON bool) error {
+	c := collected{len(res.Images), len(res.Blobs), len(res.Snapshots), len(res.Temps), builds, res.Bytes}
 	if asJSON {
 		return stdio.JSON(c)
 	}
-	_, err := fmt.Fprintf(stdio.Stdout, "%d images, %d blobs, %d snapshots, %d leftovers: %s\n", c.Images, c.Blobs, c.Snapshots, c.Temps, humanSize(c.Bytes))
+	_, err := fmt.Fprintf(stdio.Stdout, "%d images, %d blobs, %d snapshots, %d leftovers: %s; %d old builds' logs\n", c.Images, c.Blobs, c.Snapshots, c.Temps, humanSize(c.Bytes), c.Builds)
 	return err
 }
 

@@ -24,7 +24,7 @@ func (b *builder) begin(ctx context.Context, p *plan.Stage) (*stage, error) {
 	started := b.start(b.first[p.Index], p.Name, p.Line, stageText(p))
 	base, err := b.base(ctx, o, platform)
 	if err != nil {
-		return nil, err
+		return nil, started.blame(b.fault(p.Line, err))
 	}
 	s := base.derive()
 	s.onbuild, s.img.Config.OnBuild = nil, nil // they run now

@@ -83,9 +83,12 @@ type Options struct {
 	Labels map[string]string
 	// Jobs limits how many steps execute at the same time; nil is no limit.
 	Jobs Jobs
+	// ID names the build, for the log that records and events refer to as
+	// "ID:STEP"; empty: there is no log.
+	ID string
 	// Output gives what a RUN step prints to; nil discards it. It is called once
 	// when the command starts, with its EventRun; the writer is used by one
-	// goroutine.
+	// goroutine and, if it is an io.Closer, closed when the command has ended.
 	Output func(Event) io.Writer
 	// Events is told what happens: one call at a time, on any goroutine. The
 	// events of one stage come in their order, stages are interleaved. Neither
@@ -127,15 +130,26 @@ func Build(ctx context.Context, p *plan.Plan, o Options) (_ *Result, err error) 
 	return b.finish(ctx)
 }
 
-// StepError is a fault at a line of the plan's file. Status is the exit status
-// of a RUN command that failed, else 0.
+// StepError is a fault at a line of the plan's file.
 type StepError struct {
-	File   string
-	Line   int
-	Status int
+	File string
+	Line int
+	// Step, Total and Stage are those of the step's events; zero if the fault is
+	// not one of a step.
+	Step, Total int
+	Stage       string
+	// Status is the exit status of a RUN command that failed, else 0; Signal
+	// and OOM say more about it, as in RunResult.
+	Status, Signal int
+	OOM            bool
 	// Bundle is where the failed command's container was kept, if it was.
 	Bundle string
-	Err    error
+	// Log names its output, as Event.Log does, if a command ran.
+	Log string
+	// Shell is the program in that container that gives somebody a shell: that
+	// of SHELL or another; empty if there is none.
+	Shell string
+	Err   error
 }
 
 func (e *StepError) Error() string { return fmt.Sprintf("%s:%d: %v", e.File, e.Line, e.Err) }

@@ -82,9 +82,25 @@ type Temp interface {
 
 // Runner runs the command of a RUN step.
 type Runner interface {
-	// Run gives the exit status of the container's process, 128+N for a
-	// signal. An error is a failure to run it at all.
-	Run(ctx context.Context, c Container) (status int, err error)
+	// Run waits for the end of the container's process. An error is a failure
+	// to run it at all.
+	Run(ctx context.Context, c Container) (RunResult, error)
+}
+
+// RunResult is how the process of a RUN step ended.
+type RunResult struct {
+	// Status is its exit status, 128+N when signal N ended it.
+	Status int
+	// Signal is the one that ended it, 0 for none.
+	Signal int
+	// OOM says that it was killed because memory ran out, where that is known.
+	OOM bool
+	// PeakMemory is the most memory it had, in bytes: of all processes together
+	// where they have a cgroup of their own, else of the largest one; 0 where
+	// it is not known.
+	PeakMemory int64
+	// Fault says why the command could not be started; Status is then 126 or 127.
+	Fault string
 }
 
 // Container is what a Runner runs.

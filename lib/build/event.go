@@ -23,15 +23,23 @@ type Event struct {
 	// Reason says why a step missed.
 	Reason  string  `json:"reason,omitempty"`
 	Seconds float64 `json:"seconds,omitempty"`
-	// DiffID and Size describe the layer that a step gave.
+	// DiffID and Size describe the layer that a step gave: Size is that of its
+	// blob.
 	DiffID string `json:"diffID,omitempty"`
 	Size   int64  `json:"size,omitempty"`
+	// PeakMemory is what the command of a step had in memory at most, in bytes;
+	// see RunResult.
+	PeakMemory int64 `json:"peakMemory,omitempty"`
+	// Log names where the whole output of the command is: "BUILD:STEP", of an
+	// earlier build if this one has the step from the cache.
+	Log string `json:"log,omitempty"`
 }
 
 // Types of events. Each EventStart is followed by the EventDone of the same
 // step, unless the build ends there with an error.
 const (
 	EventStart   = "start"   // a step begins
+	EventCache   = "cache"   // a step that makes a layer has looked into the cache
 	EventRun     = "run"     // the step misses the cache and a command starts
 	EventDone    = "done"    // a step is done
 	EventWarning = "warning" // something the user should look at

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -183,22 +184,35 @@ func (r *runJob) make(ctx context.Context, m *maker) error {
 
 // run starts the command and waits for its end.
 func (r *runJob) run(ctx context.Context, m *maker, spec *specs.Spec) error {
-	e := Event{Type: EventRun, Step: r.s.step, Total: r.b.total, Stage: r.s.name, Line: r.st.Line, Text: stepText(r.st)}
+	e := Event{Type: EventRun, Step: r.s.step, Total: r.b.total, Stage: r.s.name, Line: r.st.Line, Text: stepText(r.st), Log: r.b.logOf(r.s.step)}
 	r.b.emit(e)
-	output := newRedactor(r.b.output(e), r.b.o.Secrets)
-	status, err := r.b.o.Runner.Run(ctx, Container{
+	shown := r.b.output(e)
+	output := newRedactor(shown, r.b.o.Secrets)
+	result, err := r.b.o.Runner.Run(ctx, Container{
 		Dir: m.temp.Path(), Spec: spec, Output: output, Secrets: r.secrets, Sockets: r.sockets,
 	})
 	err = errors.Join(err, output.Close())
+	if c, ok := shown.(io.Closer); ok {
+		err = errors.Join(err, c.Close())
+	}
+	m.peakMemory, m.log = result.PeakMemory, e.Log
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
 		return err
-	case status != 0:
-		return r.failed(m, status)
+	case result.Status != 0:
+		return r.failed(ctx, m, result)
 	}
 	return nil
+}
+
+// logOf names the output of a step.
+func (b *builder) logOf(step int) string {
+	if b.o.ID == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s:%d", b.o.ID, step)
 }
 
 // spec is the container that the command runs in, all but its layers.
@@ -254,21 +268,4 @@ func (r *runJob) mountScript(m *maker) (specs.Mount, error) {
 		return specs.Mount{}, err
 	}
 	return specs.Mount{Destination: scripts, Type: "bind", Source: "pipes", Options: []string{"rbind", "ro"}}, nil
-}
-
-// failed keeps the container as it was left, for somebody to look into.
-func (r *runJob) failed(m *maker, status int) error {
-	err := &StepError{File: r.b.fileName(), Line: r.st.Line, Status: status}
-	err.Err = fmt.Errorf("%s: %s", summary(r.st), statusText(status))
-	if dir, kerr := m.temp.Keep(); kerr == nil {
-		err.Bundle = dir
-	}
-	return err
-}
-
-func statusText(status int) string {
-	if status > 128 && status < 128+65 {
-		return fmt.Sprintf("exit status %d (signal %d)", status, status-128)
-	}
-	return fmt.Sprintf("exit status %d", status)
 }

@@ -51,7 +51,7 @@ func (b *builder) once(ctx context.Context, s *stage, w *work) (out *outcome, mi
 	<-c.done // its stage is cancelled with ours
 	if failed, ok := errors.AsType[*StepError](c.err); ok {
 		here := *failed
-		here.Line = w.step.Line
+		here.Line, here.Step = w.step.Line, 0 // to be named anew
 		return nil, false, &here
 	}
 	return c.out, false, c.err
@@ -91,8 +91,10 @@ func (b *builder) obtain(ctx context.Context, s *stage, w *work) (*outcome, erro
 	}
 	out := &outcome{rec: rec, reason: reason}
 	if rec != nil {
+		b.verdict(s, w, Event{Cache: "hit", Log: rec.Log})
 		out.layer, err = b.fromRecord(ctx, rec)
 	} else {
+		b.verdict(s, w, Event{Cache: "miss", Reason: reason})
 		out.missed = true
 		out.rec, err = b.execute(ctx, s, w)
 		if err == nil {

@@ -154,12 +154,12 @@ func (b *builder) runStep(ctx context.Context, s *stage, st *plan.Step) error {
 	}
 	if err != nil {
 		if _, ok := errors.AsType[*StepError](err); ok || errors.Is(err, context.Canceled) {
-			return err
+			return started.blame(err)
 		}
 		if _, ok := errors.AsType[*MissingSourceError](err); ok {
-			return b.fault(st.Line, fmt.Errorf("%s %w", st.Op, err))
+			return started.blame(b.fault(st.Line, fmt.Errorf("%s %w", st.Op, err)))
 		}
-		return b.fault(st.Line, fmt.Errorf("%s: %w", summary(st), err))
+		return started.blame(b.fault(st.Line, fmt.Errorf("%s: %w", summary(st), err)))
 	}
 	b.done(started, e)
 	return nil
@@ -184,6 +184,14 @@ func (b *builder) done(s started, e Event) {
 		e.Seconds = time.Since(s.at).Seconds()
 	}
 	b.emit(e)
+}
+
+// blame names the step in a fault that does not name one.
+func (s started) blame(err error) error {
+	if fault, ok := errors.AsType[*StepError](err); ok && fault.Step == 0 {
+		fault.Step, fault.Total, fault.Stage = s.event.Step, s.event.Total, s.event.Stage
+	}
+	return err
 }
 
 func stepText(st *plan.Step) string {

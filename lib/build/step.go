@@ -57,12 +57,15 @@ func (b *builder) layerStep(ctx context.Context, s *stage, w *work) (Event, erro
 	if err != nil {
 		return Event{}, err
 	}
-	e := Event{Cache: "hit"}
+	e := Event{Cache: "hit", Log: out.rec.Log}
 	if out.missed {
 		s.missed = true
 	}
 	if out.missed && mine {
-		e.Cache, e.Reason, e.Seconds = "miss", out.reason, out.rec.Seconds
+		e.Cache, e.Reason, e.Seconds, e.PeakMemory = "miss", out.reason, out.rec.Seconds, out.rec.PeakMemory
+	}
+	if !mine {
+		b.verdict(s, w, e)
 	}
 	b.note(s, w, id, out)
 	if out.layer != nil {
@@ -74,6 +77,15 @@ func (b *builder) layerStep(ctx context.Context, s *stage, w *work) (Event, erro
 		e.Cache, e.Reason = "", ""
 	}
 	return e, nil
+}
+
+// verdict tells what the cache said, before the step goes on.
+func (b *builder) verdict(s *stage, w *work, e Event) {
+	if w.quiet {
+		return
+	}
+	e.Type, e.Step, e.Total, e.Stage, e.Line = EventCache, s.step, b.total, s.name, w.step.Line
+	b.emit(e)
 }
 
 // recall finds a usable record of the step, or says why there is none. Below a
@@ -181,7 +193,10 @@ type maker struct {
 	tar   LayerWriter
 	dir   string // becomes the snapshot; "": none
 	empty bool   // no layer after all
-	view  *rootfs.Root
+	log   string // of the command, if one ran
+
+	peakMemory int64
+	view       *rootfs.Root
 }
 
 // execute makes the layer of a step, its snapshot and its record.
@@ -220,7 +235,7 @@ func (b *builder) makeLayer(ctx context.Context, s *stage, w *work) (_ *cache.Re
 	if err := w.make(ctx, m); err != nil {
 		return nil, err
 	}
-	rec := cache.Record{Created: time.Now()}
+	rec := cache.Record{Created: time.Now(), Log: m.log, PeakMemory: m.peakMemory}
 	if !m.empty {
 		if rec.Layer, err = m.commit(); err != nil {
 			return nil, err

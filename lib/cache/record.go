@@ -24,6 +24,11 @@ type Record struct {
 	Created time.Time `json:"created,omitzero"`
 	// Text is the instruction, for people who list records.
 	Text string `json:"text,omitempty"`
+	// Log names what the step's command printed: "BUILD:STEP" of the build that
+	// ran it, as lib/buildlog keeps it for some time.
+	Log string `json:"log,omitempty"`
+	// PeakMemory is what the command had in memory at most, in bytes.
+	PeakMemory int64 `json:"peakMemory,omitempty"`
 	// Result is whatever else the step gave; its form is the build's affair.
 	Result json.RawMessage `json:"result,omitempty"`
 

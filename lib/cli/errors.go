@@ -63,6 +63,31 @@ func (e *Located) Error() string { return fmt.Sprintf("%s:%d: %v", e.File, e.Lin
 
 func (e *Located) Unwrap() error { return e.Err }
 
+// Told marks an error that the caller has been told of: the program ends with
+// its status and prints nothing more. It is nil for a nil error.
+func Told(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &toldError{err}
+}
+
+type toldError struct{ error }
+
+func (e *toldError) Unwrap() error { return e.error }
+
+// Report prints err as the end of the program would and returns it marked as
+// told: for a program that has more to do after that.
+func (s *IO) Report(err error) error {
+	if err != nil {
+		report(s.Stderr, s.invocation, err)
+	}
+	return Told(err)
+}
+
+// Status is the exit status that the program would end with because of err.
+func (s *IO) Status(err error) int { return report(io.Discard, s.invocation, err) }
+
 // report prints err as users see it and returns the exit status: the one table
 // from errors to statuses.
 func report(w io.Writer, inv *invocation, err error) int {
@@ -70,6 +95,10 @@ func report(w io.Writer, inv *invocation, err error) int {
 		return 0
 	}
 	status := max(1, inv.command.FailStatus)
+	var told *toldError
+	if errors.As(err, &told) {
+		w = io.Discard
+	}
 	var (
 		usage   *usageError
 		located *Located

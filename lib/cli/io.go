@@ -28,7 +28,8 @@ type IO struct {
 	// Flags are the parsed flags, to ask whether one was given.
 	Flags *Flags
 
-	ctx context.Context // Run's own: reading stdin must not outlast it
+	ctx        context.Context // Run's own: reading stdin must not outlast it
+	invocation *invocation
 }
 
 // Output is a buffered standard output. It is not safe for concurrent use.

@@ -52,7 +52,7 @@ func run(c *Command, args []string) (status int, raise syscall.Signal) {
 	case inv.asks("help") || inv.command.Run == nil:
 		err = inv.help(stdout)
 	default:
-		s := &IO{Name: inv.path, Stdin: os.Stdin, Stdout: stdout, Stderr: os.Stderr, Flags: inv.flags}
+		s := &IO{Name: inv.path, Stdin: os.Stdin, Stdout: stdout, Stderr: os.Stderr, Flags: inv.flags, invocation: inv}
 		ctx, caught, stop := cancelOnSignal()
 		s.ctx = ctx
 		err = inv.command.Run(ctx, s, inv.flags.Args())

@@ -57,6 +57,7 @@ const (
 	dirBlobs      = "oci/blobs/sha256"
 	dirSnapshots  = "snapshots"
 	dirContainers = "containers"
+	dirBuilds     = "builds" // lib/buildlog's
 	dirCache      = "cache"
 	dirTemp       = "tmp"
 	dirLeases     = "state/leases"
