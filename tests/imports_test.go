@@ -22,6 +22,7 @@ var mayImport = map[string]string{
 	"sandbox":    "rootfs",
 	"plan":       "dockerfile",
 	"buildctx":   "",
+	"buildlog":   "",
 	"layer":      "rootfs",
 	"store":      "oci layer rootfs",
 	"cache":      "oci",

@@ -26,8 +26,9 @@ import (
 // the cursor's form nor the modes, so there is nothing to restore for a program
 // that is killed. Between two drawings the cursor is on the line below the area.
 type live struct {
-	s *cli.IO
-	w *os.File
+	s    *cli.IO
+	w    io.Writer
+	size func() (columns, rows int) // of the terminal
 
 	mu     sync.Mutex
 	steps  []*liveStep // under way, in the order of their begin
@@ -45,7 +46,9 @@ type liveStep struct {
 // redrawEvery is often enough for seconds with one digit.
 const redrawEvery = 100 * time.Millisecond
 
-func newLive(s *cli.IO) *live { return &live{s: s, w: s.Stderr} }
+func newLive(s *cli.IO) *live {
+	return &live{s: s, w: s.Stderr, size: func() (int, int) { return terminalSize(s.Stderr) }}
+}
 
 // start begins the redrawing; with the first step, so that a program that has
 // nothing to show has nothing to stop.
@@ -124,7 +127,7 @@ func (l *live) show(final string) {
 	if final == "" && len(l.steps) == 0 && len(l.drawn) == 0 {
 		return
 	}
-	columns, rows := terminalSize(l.w)
+	columns, rows := l.size()
 	var b strings.Builder
 	right, below := "", ""
 	if up := l.height(columns); up > 0 {

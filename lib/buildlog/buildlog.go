@@ -57,7 +57,8 @@ type Log struct {
 	mu     sync.Mutex
 	buf    []byte   // records that are not written yet
 	record *os.File // nil: nothing was written yet; locked
-	err    error
+	unmade bool     // it cannot be made
+	err    error    // the first
 }
 
 // bufferSize is how much of the record may wait to be written.
@@ -126,16 +127,16 @@ func (l *Log) flush() {
 	}
 	n, err := l.record.Write(l.buf)
 	l.fail(err)
-	l.buf = l.buf[:copy(l.buf, l.buf[n:])]
-	if err != nil {
-		l.buf = l.buf[:0] // half a line is followed by no other
+	l.buf = l.buf[:0]
+	if n > 0 && err != nil {
+		l.buf = append(l.buf, '\n') // the next record does not follow half a line
 	}
 }
 
 // open makes the build's directory and its record, locked.
 func (l *Log) open() bool {
-	if l.record != nil || l.err != nil {
-		return l.err == nil
+	if l.record != nil || l.unmade {
+		return !l.unmade
 	}
 	dir := filepath.Join(l.dir.path, l.id)
 	err := os.Mkdir(dir, 0o700)
@@ -149,7 +150,8 @@ func (l *Log) open() bool {
 		err = lock(l.record)
 	}
 	l.fail(err)
-	return err == nil
+	l.unmade = err != nil
+	return !l.unmade
 }
 
 // fail keeps the first error.

@@ -72,11 +72,14 @@ func (d *Dir) Prune(dryRun bool) (removed []string, err error) {
 		return nil, err
 	}
 	keep := map[string]bool{}
-	for i, b := range list {
-		if i < MaxBuilds && time.Since(b.touched) < MaxAge {
-			keep[b.id] = true
-			d.keepReferred(b.id, keep)
+	n := 0
+	for _, b := range list {
+		if b.cut || n == MaxBuilds || time.Since(b.touched) >= MaxAge {
+			continue
 		}
+		n++
+		keep[b.id] = true
+		d.keepReferred(b.id, keep)
 	}
 	for _, b := range list {
 		if keep[b.id] || d.runs(b) {
