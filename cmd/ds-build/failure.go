@@ -65,7 +65,7 @@ func (j *journal) addOutput(f *failure) {
 		return
 	}
 	f.tail, f.Log, f.LogFile = &out.tail, f.step.Log, out.file
-	f.err = cli.WithHint(f.err, "its whole output: %s", f.LogFile)
+	f.err = cli.WithHint(f.err, "its whole output: %s", quote(f.LogFile))
 }
 
 // addShell says how to look into what the command left.

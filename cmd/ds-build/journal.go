@@ -29,6 +29,7 @@ type journal struct {
 	// Known as the build goes on, before its first event.
 	logs *buildlog.Dir
 	log  *buildlog.Log
+	id   string // of the build
 	tags []oci.Ref
 	file string // the Dockerfile
 
@@ -52,14 +53,7 @@ func newJournal(s *cli.IO, o *options, operand string) (*journal, error) {
 func (j *journal) keep(st *store.Store) {
 	j.logs = buildlog.New(st.Root())
 	j.log = j.logs.Begin()
-}
-
-// id names the build; empty before the store is open.
-func (j *journal) id() string {
-	if j.log == nil {
-		return ""
-	}
-	return j.log.ID()
+	j.id = j.log.ID()
 }
 
 // at is for how many seconds the build has been running.
@@ -88,7 +82,7 @@ func (j *journal) open() {
 		dir = abs
 	}
 	j.write(buildRecord{
-		Type: "build", Schema: eventsSchema, ID: j.id(), Time: j.began.UTC().Truncate(time.Millisecond),
+		Type: "build", Schema: eventsSchema, ID: j.id, Time: j.began.UTC().Truncate(time.Millisecond),
 		File: j.file, Context: dir, Target: j.o.target, Tags: names(j.tags), Arguments: os.Args[1:],
 	})
 }

@@ -95,7 +95,7 @@ func (l *live) event(e build.Event) {
 		l.start()
 		l.steps = append(l.steps, &liveStep{event: e, began: time.Now()})
 	case build.EventWarning:
-		l.show(fmt.Sprintf("%s: warning: %s\n", l.s.Name, visible(e.Text)))
+		l.show(visible(warningText(l.s.Name, e)) + "\n")
 	case build.EventDone:
 		l.steps = slices.DeleteFunc(l.steps, func(s *liveStep) bool { return s.event.Step == e.Step && s.event.Text == e.Text })
 		e.Text = visible(e.Text)

@@ -15,7 +15,7 @@ import (
 // build's stays that of the failure.
 func (j *journal) onFail(f *failure) {
 	cmd := exec.Command("/bin/sh", "-c", j.o.onFail)
-	cmd.Env = append(os.Environ(), f.environment(j.id())...)
+	cmd.Env = append(os.Environ(), f.environment(j.id)...)
 	// Standard output is for the image's descriptor.
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, j.s.Stderr, j.s.Stderr
 	if !cli.Terminal(os.Stdin) { // it may be the plan, of which nothing is left

@@ -209,7 +209,7 @@ func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
 		AllowHostNetwork: b.settings.allowHost, Insecure: b.settings.insecure,
 		CacheMounts: known, Secrets: b.settings.secrets, Agents: b.settings.agents,
 		Platform: b.settings.platform, Epoch: b.settings.epoch, Labels: b.settings.labels,
-		ID: b.journal.id(), Output: b.journal.output, Events: b.journal.event,
+		ID: b.journal.id, Output: b.journal.output, Events: b.journal.event,
 	})
 	if err != nil {
 		return nil, err
