@@ -247,7 +247,7 @@ func explain(err error) error {
 			out = &cli.StatusError{Status: step.Status, Err: out}
 		}
 	}
-	if missing, ok := errors.AsType[*build.MissingImageError](err); ok {
+	if missing, ok := errors.AsType[*build.MissingImageError](err); ok && missing.Near == "" {
 		if near, ok := errors.AsType[*store.NotFoundError](err); ok && len(near.Nearest) > 0 {
 			out = cli.WithHint(out, "the store has %s", strings.Join(near.Nearest, ", "))
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"docksmith/lib/dockerfile"
 	"docksmith/lib/oci"
 	"docksmith/lib/plan"
 )
@@ -77,6 +78,31 @@ func (b *builder) checkBase(ctx context.Context, p *plan.Stage) error {
 	return b.fault(p.Line, err)
 }
 
+// checkSources finds out likewise whether the images that the steps of a stage
+// take files from are there, for whatever platform.
+func (b *builder) checkSources(p *plan.Stage) error {
+	for i := range p.Steps {
+		origins, err := b.origins(&p.Steps[i], p.Index)
+		if err != nil {
+			return err
+		}
+		for _, o := range origins {
+			if o.stage >= 0 || o.context != nil {
+				continue
+			}
+			_, err := b.image(o.name, nil)
+			if missing, ok := errors.AsType[*MissingImageError](err); ok {
+				missing.Near = dockerfile.DidYouMean(o.name, stageNames(b.plan.Stages[:p.Index]))
+			}
+			if err != nil {
+				st := &p.Steps[i]
+				return b.fault(st.Line, fmt.Errorf("%s: %w", summary(st), err))
+			}
+		}
+	}
+	return nil
+}
+
 // platformOf is the platform that a stage asks its base for: that of the FROM
 // line, else the one given for the build, else nil: the base decides.
 func (b *builder) platformOf(p *plan.Stage) (*oci.Platform, error) {
@@ -125,18 +151,20 @@ func (b *builder) keepImage(name string, p *oci.Platform, find func() (*Base, er
 	return s, nil
 }
 
-// MissingImageError says that a base image is not in the store.
+// MissingImageError says that an image that the plan names is not in the store.
 type MissingImageError struct {
 	Name string
+	// Near asks whether a stage of a name like it was meant; "": there is none.
+	Near string
 	Err  error
 }
 
 func (e *MissingImageError) Error() string {
 	text := e.Err.Error()
-	if strings.HasPrefix(text, "image ") {
-		return text // stores say which
+	if !strings.HasPrefix(text, "image ") { // stores say which
+		text = "image " + e.Name + ": " + text
 	}
-	return "image " + e.Name + ": " + text
+	return text + e.Near
 }
 
 func (e *MissingImageError) Unwrap() error { return e.Err }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"docksmith/lib/dockerfile"
 	"docksmith/lib/plan"
 )
 
@@ -22,7 +23,7 @@ func (b *builder) resolveTarget() error {
 	}
 	i, ok := findStage(b.plan, b.o.Target, len(b.plan.Stages))
 	if !ok {
-		return fmt.Errorf("target %q: %w%s", b.o.Target, errNoStage, stageNames(b.plan))
+		return fmt.Errorf("target %q: %w%s", b.o.Target, errNoStage, stagesLike(b.plan.Stages, b.o.Target))
 	}
 	b.target = i
 	return nil
@@ -30,17 +31,23 @@ func (b *builder) resolveTarget() error {
 
 var errNoStage = errors.New("no such stage")
 
-func stageNames(p *plan.Plan) string {
+// stagesLike names the stage that ref may have meant, else all that have names.
+func stagesLike(stages []plan.Stage, ref string) string {
+	names := stageNames(stages)
+	if near := dockerfile.DidYouMean(ref, names); near != "" || len(names) == 0 {
+		return near
+	}
+	return "; there are " + strings.Join(names, ", ")
+}
+
+func stageNames(stages []plan.Stage) []string {
 	var names []string
-	for _, s := range p.Stages {
+	for _, s := range stages {
 		if s.Name != "" {
 			names = append(names, s.Name)
 		}
 	}
-	if len(names) == 0 {
-		return ""
-	}
-	return "; there are " + strings.Join(names, ", ")
+	return names
 }
 
 // findStage finds a stage before the one with index before, by name in any case
@@ -94,6 +101,9 @@ func (b *builder) setOrder(ctx context.Context) error {
 			return err
 		}
 		if err := b.checkBase(ctx, &b.plan.Stages[i]); err != nil {
+			return err
+		}
+		if err := b.checkSources(&b.plan.Stages[i]); err != nil {
 			return err
 		}
 	}

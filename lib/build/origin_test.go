@@ -57,7 +57,7 @@ func TestNamedContextsComeFirst(t *testing.T) {
 }
 
 func TestSourceOrigin(t *testing.T) {
-	p := parse(t, "FROM base AS one\nFROM base AS two\nFROM base AS three\nCOPY --from=x a b\nFROM base AS four")
+	p := parse(t, "FROM base AS one\nFROM base AS two\nFROM base AS three\nCOPY --from=base a b\nFROM base AS four")
 	b, err := newBuilder(t.Context(), p, Options{Store: &paperStore{bases: map[string]*Base{"base": base()}}, Target: "three", Contexts: map[string]NamedContext{
 		"two": {}, "given": {}, "four": {},
 	}})

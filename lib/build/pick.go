@@ -10,6 +10,7 @@ import (
 
 	"docksmith/lib/buildctx"
 	"docksmith/lib/cache"
+	"docksmith/lib/dockerfile"
 	"docksmith/lib/rootfs"
 )
 
@@ -183,17 +184,38 @@ func notFound(t *tree, word string, err error) error {
 	case t.root != nil:
 		return fmt.Errorf("%s: not in the stage or image it is copied from", word)
 	}
-	return &MissingSourceError{Path: word, Err: err}
+	missing := &MissingSourceError{Path: word, Err: err}
+	if _, ignored := errors.AsType[*buildctx.IgnoredError](err); !ignored && !hasWildcard(word) {
+		missing.Near = nearFile(t, word)
+	}
+	return missing
+}
+
+// nearFile asks whether a neighbour of the missing file p was meant.
+func nearFile(t *tree, p string) string {
+	list, err := t.files.ReadDir(path.Dir(p))
+	if err != nil {
+		return ""
+	}
+	var names []string
+	for _, info := range list {
+		if info.Path != p { // a link that leads nowhere
+			names = append(names, info.Path)
+		}
+	}
+	return dockerfile.DidYouMean(p, names)
 }
 
 // MissingSourceError says that a source of COPY or ADD is not in the context.
 // Err may be a *buildctx.IgnoredError, which knows why.
 type MissingSourceError struct {
 	Path string
+	// Near asks whether a file of a name like it was meant; "": there is none.
+	Near string
 	Err  error
 }
 
-func (e *MissingSourceError) Error() string { return e.Path + ": not in the context" }
+func (e *MissingSourceError) Error() string { return e.Path + ": not in the context" + e.Near }
 
 func (e *MissingSourceError) Unwrap() error { return e.Err }
 

@@ -122,7 +122,7 @@ func (c *checker) nearest(name string, vars map[string]variable) string {
 		candidates = append(candidates, "$"+n)
 	}
 	slices.Sort(candidates)
-	return didYouMean("$"+name, candidates)
+	return DidYouMean("$"+name, candidates)
 }
 
 func (c *checker) stageName(s *Stage, last map[string]int) {

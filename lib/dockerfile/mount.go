@@ -121,7 +121,7 @@ func mountFields(value string) ([][2]string, error) {
 		key = strings.ToLower(key)
 		switch {
 		case !slices.Contains(mountKeys, key):
-			return nil, fmt.Errorf("unknown key %s%s", quoted(key), didYouMean(key, mountKeys))
+			return nil, fmt.Errorf("unknown key %s%s", quoted(key), DidYouMean(key, mountKeys))
 		case has:
 		case slices.Contains([]string{"readonly", "ro", "readwrite", "rw", "required"}, key):
 			v = "true"

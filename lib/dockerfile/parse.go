@@ -178,7 +178,7 @@ func (p *parser) instruction(text string) (*Instruction, error) {
 	word, words, rest := splitCommand(text, p.src.escape)
 	in := &Instruction{Op: strings.ToUpper(word), Text: text}
 	if !slices.Contains(ops, in.Op) {
-		return nil, fmt.Errorf("unknown instruction %s%s", quoted(word), didYouMean(in.Op, ops))
+		return nil, fmt.Errorf("unknown instruction %s%s", quoted(word), DidYouMean(in.Op, ops))
 	}
 	var err error
 	if in.Flags, err = parseFlags(in.Op, words); err != nil {

@@ -1,8 +1,9 @@
 package dockerfile
 
-// didYouMean is " (did you mean X?)" for the candidate nearest to a mistyped
-// word, or nothing if none is near enough to be what was meant.
-func didYouMean(word string, candidates []string) string {
+// DidYouMean is " (did you mean X?)", to end a message, for the candidate
+// nearest to a mistyped word, or nothing if none is near enough to be what was
+// meant.
+func DidYouMean(word string, candidates []string) string {
 	best, least := "", max(1, (len(word)+1)/3)+1
 	for _, c := range candidates {
 		if len(word) > 2*len(c)+2 {

@@ -20,7 +20,7 @@ var (
 // accepts, a builder may rely on. The lines are not looked at.
 func (in *Instruction) Validate(escape byte) error {
 	if !slices.Contains(ops, in.Op) {
-		return fmt.Errorf("unknown instruction %s%s", quoted(in.Op), didYouMean(strings.ToUpper(in.Op), ops))
+		return fmt.Errorf("unknown instruction %s%s", quoted(in.Op), DidYouMean(strings.ToUpper(in.Op), ops))
 	}
 	if (in.Op == Onbuild) != (in.Trigger != nil) {
 		return fmt.Errorf("%s: only ONBUILD has a trigger, and must have one", in.Op)
