@@ -208,7 +208,7 @@ func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
 		Args: b.settings.args, Target: b.o.target, NoCache: b.o.noCache, NoOverlay: b.o.noOverlay, Network: b.o.network,
 		AllowHostNetwork: b.settings.allowHost, Insecure: b.settings.insecure,
 		CacheMounts: known, Secrets: b.settings.secrets, Agents: b.settings.agents,
-		Platform: b.settings.platform, Epoch: b.settings.epoch, Labels: b.settings.labels,
+		Platform: b.settings.platform, CanRun: emulates, Epoch: b.settings.epoch, Labels: b.settings.labels,
 		ID: b.journal.id, Output: b.journal.output, Events: b.journal.event,
 	})
 	if err != nil {
@@ -252,6 +252,9 @@ func explain(err error) error {
 			out = cli.WithHint(out, "the store has %s", strings.Join(near.Nearest, ", "))
 		}
 		out = cli.WithHint(out, "bring it in with docksmith import ARCHIVE %s, or docksmith base %s for a small one of this machine", missing.Name, missing.Name)
+	}
+	if foreign, ok := errors.AsType[*build.ForeignError](err); ok {
+		out = cli.WithHint(out, "%s", emulationHint(foreign))
 	}
 	if ignored, ok := errors.AsType[*buildctx.IgnoredError](err); ok {
 		out = cli.WithHint(out, "%s", ignored.Hint())

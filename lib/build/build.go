@@ -77,6 +77,9 @@ type Options struct {
 	NoOverlay bool
 	// Platform is what to build for; default the host's.
 	Platform oci.Platform
+	// CanRun says whether programs of another architecture run here, or why
+	// not; nil is no for all. Its nil may be a guess.
+	CanRun func(oci.Platform) error
 	// Epoch is the time that files and image carry; default 1970.
 	Epoch time.Time
 	// Labels are added to the image.

@@ -126,6 +126,9 @@ func (b *builder) sourceOrigin(st *plan.Step, flag, name string, i int) (origin,
 	if o.context != nil {
 		return o, nil
 	}
+	if later, ok := findStage(b.plan, name, len(b.plan.Stages)); ok && later > i {
+		return o, b.errorf(st, "%s: that stage comes later; it has to be defined before this one", flag)
+	}
 	if _, err := strconv.Atoi(name); err == nil {
 		return o, b.errorf(st, "%s: there is no stage %s before this one", flag, name)
 	}

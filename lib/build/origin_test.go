@@ -57,7 +57,7 @@ func TestNamedContextsComeFirst(t *testing.T) {
 }
 
 func TestSourceOrigin(t *testing.T) {
-	p := parse(t, "FROM base AS one\nFROM base AS two\nFROM base AS three\nCOPY --from=base a b\nFROM base AS four")
+	p := parse(t, "FROM base AS one\nFROM base AS two\nFROM base AS three\nCOPY --from=base a b\nFROM base AS four\nFROM base AS five")
 	b, err := newBuilder(t.Context(), p, Options{Store: &paperStore{bases: map[string]*Base{"base": base()}}, Target: "three", Contexts: map[string]NamedContext{
 		"two": {}, "given": {}, "four": {},
 	}})
@@ -76,6 +76,9 @@ func TestSourceOrigin(t *testing.T) {
 		{"image:2", "image image:2"},
 		{"three", "--from=three: a stage cannot copy from itself"},
 		{"2", "--from=2: there is no stage 2 before this one"},
+		{"7", "--from=7: there is no stage 7 before this one"},
+		{"five", "--from=five: that stage comes later"},
+		{"4", "--from=4: that stage comes later"},
 		{"$X", "--from=$X: variables are not expanded here"},
 	} {
 		o, err := b.sourceOrigin(&p.Stages[2].Steps[0], "--from="+c.name, c.name, 2)

@@ -143,8 +143,8 @@ func (r *runJob) make(ctx context.Context, m *maker) error {
 	if r.b.o.Runner == nil {
 		return errors.New("nothing here can run commands")
 	}
-	if host := oci.HostPlatform(); oci.MatchPlatform(host, r.s.platform()) == 0 {
-		return fmt.Errorf("the image is for %s and this machine runs %s", oci.PlatformString(r.s.platform()), oci.PlatformString(host))
+	if err := r.b.canRun(r.s.platform()); err != nil {
+		return err
 	}
 	if len(r.s.layers) == 0 {
 		return errors.New("the image is empty: there is nothing to run")
@@ -201,6 +201,8 @@ func (r *runJob) run(ctx context.Context, m *maker, spec *specs.Spec) error {
 		return ctx.Err()
 	case err != nil:
 		return err
+	case result.Status == statusNotInvocable && foreign(r.s.platform()):
+		return &ForeignError{r.s.platform(), errors.New("its command could not be executed on this machine")}
 	case result.Status != 0:
 		return r.failed(ctx, m, result)
 	}

@@ -25,9 +25,7 @@ type EmulationError struct {
 	Handler string
 }
 
-func (e *EmulationError) Error() string {
-	return fmt.Sprintf("run a program for %s: %s", e.Arch, e.Reason)
-}
+func (e *EmulationError) Error() string { return e.Reason }
 
 // CanRun says whether the programs of a container for the architecture arch run
 // on a machine of the architecture host: by themselves, or through a handler
@@ -152,7 +150,7 @@ var machines = map[string]struct {
 func elfHeader(arch string) ([][]byte, error) {
 	m, ok := machines[arch]
 	if !ok {
-		return nil, &EmulationError{Arch: arch, Reason: "unknown architecture"}
+		return nil, &EmulationError{Arch: arch, Reason: "unknown architecture " + arch}
 	}
 	var order binary.ByteOrder = binary.LittleEndian
 	if m.order == 2 {
