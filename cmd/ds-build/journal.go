@@ -83,7 +83,7 @@ func (j *journal) open() {
 	}
 	j.write(buildRecord{
 		Type: "build", Schema: eventsSchema, ID: j.id, Time: j.began.UTC().Truncate(time.Millisecond),
-		File: j.file, Context: dir, Target: j.o.target, Tags: names(j.tags), Arguments: os.Args[1:],
+		File: j.file, Context: dir, Target: j.o.target, Tags: names(j.tags), Arguments: discreet(os.Args[1:]),
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"docksmith/lib/build"
@@ -140,4 +141,34 @@ func allowed(flags []string) (network bool, insecure []string, err error) {
 		}
 	}
 	return network, insecure, nil
+}
+
+// discreet are the arguments as a record may keep them: of secrets and agents
+// the names, and nothing of where they are.
+func discreet(args []string) []string {
+	out := slices.Clone(args)
+	for i := range out {
+		flag, value, joined := strings.Cut(out[i], "=")
+		if flag != "--secret" && flag != "--ssh" {
+			continue
+		}
+		at := i
+		if !joined {
+			if at = i + 1; at == len(out) {
+				break
+			}
+			value = out[at]
+		}
+		if flag == "--ssh" {
+			value, _, _ = strings.Cut(value, "=")
+		} else if id, _, _, err := parseSecret(value); err == nil {
+			value = "id=" + id
+		} else {
+			value = ""
+		}
+		if out[at] = value; joined {
+			out[at] = flag + "=" + value
+		}
+	}
+	return out
 }
