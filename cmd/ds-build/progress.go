@@ -111,8 +111,7 @@ func (q *silence) built(*build.Result, []oci.Ref, time.Duration) {}
 // tail keeps the end of what is written to it and counts its lines.
 type tail struct {
 	buf   []byte
-	lines int  // ended ones
-	cut   bool // buf does not begin at the beginning
+	lines int // ended ones
 }
 
 const (
@@ -123,10 +122,10 @@ const (
 func (t *tail) add(p []byte) {
 	t.lines += bytes.Count(p, []byte("\n"))
 	if len(p) > tailSize {
-		t.buf, p, t.cut = t.buf[:0], p[len(p)-tailSize:], true
+		t.buf, p = t.buf[:0], p[len(p)-tailSize:]
 	}
 	if over := len(t.buf) + len(p) - tailSize; over > 0 {
-		t.buf, t.cut = t.buf[:copy(t.buf, t.buf[over:])], true
+		t.buf = t.buf[:copy(t.buf, t.buf[over:])]
 	}
 	t.buf = append(t.buf, p...)
 }
