@@ -17,9 +17,24 @@ import (
 const ordinary = 54321
 
 // TestScriptAsUser runs every script again without privilege.
-func TestScriptAsUser(t *testing.T) {
+func TestScriptAsUser(t *testing.T) { runAsOrdinary(t, "TestScript", skipReasons) }
+
+// TestCasesAsUser builds every case again without privilege.
+func TestCasesAsUser(t *testing.T) {
+	runAsOrdinary(t, "TestCases", func(t *testing.T, name string) string {
+		c, err := readCase(filepath.Join("cases", name+".txtar"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "not root: " + c.needs
+	})
+}
+
+// runAsOrdinary runs a test of many parts as an ordinary user; reason is why a
+// part may have skipped.
+func runAsOrdinary(t *testing.T, test string, reason func(t *testing.T, part string) string) {
 	if os.Geteuid() != 0 {
-		t.Skip("already an ordinary user: TestScript has run them")
+		t.Skipf("already an ordinary user: %s has run them", test)
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -38,11 +53,11 @@ func TestScriptAsUser(t *testing.T) {
 	}
 	// The repository may lie where only root may look, too.
 	tree := filepath.Join(top, "source")
-	copyTree := exec.Command("sh", "-ec", `mkdir -p "$1"; cp -R ../scripts ../man ../completions ../tests "$1"; chmod -R a+rX "$1"`, "sh", tree)
+	copyTree := exec.Command("sh", "-ec", `rm -rf "$1"; mkdir -p "$1"; cp -R ../scripts ../man ../completions ../tests "$1"; chmod -R a+rX "$1"`, "sh", tree)
 	if out, err := copyTree.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	args := []string{"-test.run=^TestScript$", "-test.v", "-test.parallel=2"}
+	args := []string{"-test.run=^" + test + "$", "-test.v", "-test.parallel=2"}
 	if _, filter, ok := strings.Cut(testRun(), "/"); ok {
 		args[0] += "/" + filter
 	}
@@ -51,7 +66,7 @@ func TestScriptAsUser(t *testing.T) {
 	cmd.Env = append(os.Environ(), "DOCKSMITH_TEST_TOP="+top, "HOME="+work, "TMPDIR="+work, "DOCKSMITH_ROOT=")
 	cmd.SysProcAttr = asOrdinary()
 	out, err := cmd.CombinedOutput()
-	reportInner(t, string(out))
+	reportInner(t, string(out), test, reason)
 	if err != nil {
 		t.Fatalf("as user %d: %v\n%s", ordinary, err, out)
 	}
@@ -59,9 +74,9 @@ func TestScriptAsUser(t *testing.T) {
 
 // reportInner shows the inner run's skips and passes as tests of their own, so
 // that they are counted.
-func reportInner(t *testing.T, out string) {
+func reportInner(t *testing.T, out, test string, reason func(*testing.T, string) string) {
 	for _, line := range strings.Split(out, "\n") {
-		verdict, name, ok := strings.Cut(strings.TrimSpace(line), ": TestScript/")
+		verdict, name, ok := strings.Cut(strings.TrimSpace(line), ": "+test+"/")
 		if !ok || !strings.HasPrefix(verdict, "--- ") {
 			continue
 		}
@@ -69,7 +84,7 @@ func reportInner(t *testing.T, out string) {
 		t.Run(name, func(t *testing.T) {
 			switch verdict {
 			case "--- SKIP":
-				t.Skip(skipReasons(t, name))
+				t.Skip(reason(t, name))
 			case "--- FAIL":
 				t.Fail()
 			}

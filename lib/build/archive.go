@@ -16,7 +16,7 @@ import (
 
 // unpack adds the content of a local archive to the draft, if p is one: a tar,
 // plain or compressed, told by its content. Entries replace what is there and
-// keep their owners and modes.
+// keep their modes, and their owners unless --chown gives one.
 //
 // Nothing of the archive touches a file system by name: contents go to numbered
 // files, names live in the draft, where links resolve inside the root. So no
@@ -40,6 +40,9 @@ func (c *copyJob) unpack(ctx context.Context, d *draft, dest string, p *pick, o 
 		return false, err
 	}
 	u := &unpacker{d: d, dest: dest, m: m}
+	if c.chown != "" {
+		u.owner = &o
+	}
 	if u.dir, err = m.newSpool(); err != nil {
 		return false, err
 	}
@@ -111,12 +114,13 @@ func isTarHeader(block []byte) bool {
 
 // unpacker puts the entries of one archive into a draft.
 type unpacker struct {
-	d    *draft
-	dest string
-	m    *maker
-	dir  string // of the numbered files
-	n    int
-	seen map[string]*node // regular files by their name in the archive
+	d     *draft
+	dest  string
+	owner *owner // of all entries; nil: their own
+	m     *maker
+	dir   string // of the numbered files
+	n     int
+	seen  map[string]*node // regular files by their name in the archive
 }
 
 func (u *unpacker) add(e *layer.Entry, content io.Reader) error {
@@ -131,6 +135,9 @@ func (u *unpacker) add(e *layer.Entry, content io.Reader) error {
 		return err
 	}
 	n := &node{Source: layer.Source{Entry: *e}}
+	if u.owner != nil {
+		n.UID, n.GID = u.owner.uid, u.owner.gid
+	}
 	switch e.Type {
 	case layer.TypeLink:
 		target := u.seen[e.Linkname]

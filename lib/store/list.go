@@ -89,7 +89,9 @@ func nearest(ref string, idx *index) []string {
 			continue
 		}
 		score := editDistance(r.Name, n.Name)
-		if score <= 1+len(r.Name)/4 || strings.HasSuffix(n.Name, "/"+r.Name) {
+		// Of a name of one letter nothing is left when that is another.
+		similar := score <= 1+len(r.Name)/4 && score < len(r.Name)
+		if similar || strings.HasSuffix(n.Name, "/"+r.Name) {
 			found = append(found, scored{n.String(), score})
 		}
 	}

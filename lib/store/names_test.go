@@ -67,6 +67,12 @@ func TestResolve(t *testing.T) {
 	if _, err := s.Resolve("ap:v1"); !errors.As(err, &missing) || !slices.Equal(missing.Nearest, []string{"app:v1"}) {
 		t.Errorf("nearest: %v", err)
 	}
+	if err := s.Tag(t.Context(), a, ref(t, "h:1")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Resolve("c"); !errors.As(err, &missing) || missing.Nearest != nil {
+		t.Errorf("a name of one letter is near to another: %v", err)
+	}
 }
 
 func TestTagMovesNamesAndKeepsTimes(t *testing.T) {
