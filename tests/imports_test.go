@@ -26,6 +26,7 @@ var mayImport = map[string]string{
 	"layer":      "rootfs",
 	"store":      "oci layer rootfs",
 	"cache":      "oci",
+	"jobs":       "",
 	"verify":     "oci layer store",
 	"fetch":      "dockerfile",
 	"build":      "oci plan dockerfile buildctx layer cache rootfs",
@@ -45,7 +46,7 @@ var mayUse = map[string]string{
 	"github.com/opencontainers/runtime-spec": "oci sandbox store build cmd",
 	"github.com/spf13/pflag":                 "cli",
 	"github.com/ulikunitz/xz":                "layer",
-	"golang.org/x/sys":                       "fetch rootfs sandbox layer store buildctx cache cmd",
+	"golang.org/x/sys":                       "fetch rootfs sandbox layer store buildctx cache jobs cmd",
 	"github.com/zeebo/blake3":                "buildctx cache",
 }
 

@@ -46,6 +46,7 @@ type options struct {
 	check     bool
 	onFail    string
 	noCache   bool
+	jobs      int
 	noOverlay bool
 	quiet     bool
 }
@@ -72,6 +73,7 @@ func (o *options) declare(f *cli.Flags) {
 	f.StringArrayVar(&o.allow, "allow", nil, "allow steps to ask for `network.host` or security.insecure; may be repeated")
 	f.StringVar(&o.target, "target", "", "build `STAGE`, a name or a number, instead of the last")
 	f.BoolVar(&o.noCache, "no-cache", false, "run every step, whatever the cache knows")
+	f.IntVarP(&o.jobs, "jobs", "j", 0, "execute at most `N` steps at the same time; default: as many as make's jobserver or the processors allow")
 	f.StringVar(&o.network, "network", "none", "what RUN steps may reach: `none` or host")
 	f.StringVar(&o.platform, "platform", "", "build for `OS/ARCH[/VARIANT]` instead of this machine")
 	f.StringArrayVar(&o.labels, "label", nil, "add a label, `NAME=VALUE`, to the image; may be repeated")

@@ -26,6 +26,9 @@ func (o *options) run(ctx context.Context, s *cli.IO, args []string) error {
 	if len(args) != 1 {
 		return cli.Usagef("want one CONTEXT, got %d operands", len(args))
 	}
+	if err := o.checkJobs(s); err != nil {
+		return err
+	}
 	j, err := newJournal(s, o, args[0])
 	if err != nil {
 		return err
@@ -54,6 +57,11 @@ func (o *options) build(ctx context.Context, s *cli.IO, j *journal, operand stri
 	if err := sandbox.EnterUserNamespace(inside); err != nil {
 		return nil, err
 	}
+	slots, err := o.openJobs(s)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, slots.Close()) }()
 	st, err := store.Open(root)
 	if err != nil {
 		return nil, err
@@ -69,7 +77,7 @@ func (o *options) build(ctx context.Context, s *cli.IO, j *journal, operand stri
 	}
 	defer in.close()
 	j.file = in.plan.File
-	b := &builder{o: o, s: s, store: st, settings: settings, in: in, journal: j}
+	b := &builder{o: o, s: s, store: st, jobs: slots, settings: settings, in: in, journal: j}
 	if done, err := b.check(); done || err != nil {
 		return nil, err
 	}
@@ -176,6 +184,7 @@ type builder struct {
 	settings settings
 	in       *inputs
 	journal  *journal
+	jobs     build.Jobs
 }
 
 func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
@@ -209,7 +218,7 @@ func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
 		AllowHostNetwork: b.settings.allowHost, Insecure: b.settings.insecure,
 		CacheMounts: known, Secrets: b.settings.secrets, Agents: b.settings.agents,
 		Platform: b.settings.platform, CanRun: emulates, Epoch: b.settings.epoch, Labels: b.settings.labels,
-		ID: b.journal.id, Output: b.journal.output, Events: b.journal.event,
+		ID: b.journal.id, Jobs: b.jobs, Output: b.journal.output, Events: b.journal.event,
 	})
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ complete -c ds-build -l ssh -x -d 'give RUN --mount=type=ssh an agent: default, 
 complete -c ds-build -l allow -x -a 'network.host security.insecure' -d 'allow steps to ask for network.host or security.insecure; may be repeated'
 complete -c ds-build -l target -x -d 'build STAGE, a name or a number, instead of the last'
 complete -c ds-build -l no-cache -d 'run every step, whatever the cache knows'
+complete -c ds-build -s j -l jobs -x -d 'execute at most N steps at the same time; default: as many as make\'s jobserver or the processors allow'
 complete -c ds-build -l network -x -a 'none host' -d 'what RUN steps may reach: none or host'
 complete -c ds-build -l platform -x -d 'build for OS/ARCH[/VARIANT] instead of this machine'
 complete -c ds-build -l label -x -d 'add a label, NAME=VALUE, to the image; may be repeated'
