@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // variable is a name in scope.
@@ -119,7 +120,9 @@ func (c *checker) nearest(name string, vars map[string]variable) string {
 	}
 	candidates := make([]string, 0, len(vars))
 	for n := range vars {
-		candidates = append(candidates, "$"+n)
+		if short(n) == n {
+			candidates = append(candidates, "$"+n)
+		}
 	}
 	slices.Sort(candidates)
 	return DidYouMean("$"+name, candidates)
@@ -193,10 +196,19 @@ func platformWords(p string) []string {
 	return slices.DeleteFunc(words, func(w string) bool { return w == "" })
 }
 
-// short is foreign text of any length, cut.
+// short is foreign text of any length, cut, and without what a terminal might
+// obey.
 func short(s string) string {
-	if len(s) <= 80 {
-		return s
+	if len(s) > 80 {
+		s = strings.ToValidUTF8(s[:80], "") + "..."
 	}
-	return strings.ToValidUTF8(s[:80], "") + "..."
+	return printable(s)
+}
+
+// printable is foreign text, quoted if a terminal might obey something in it.
+func printable(s string) string {
+	if strings.ContainsFunc(s, unicode.IsControl) {
+		return strconv.Quote(s)
+	}
+	return s
 }

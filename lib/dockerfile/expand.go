@@ -263,7 +263,7 @@ func (x Expander) skim(word string, env Lookup, mode lexMode) (value string, und
 func missing(name, word string, set bool) error {
 	switch {
 	case word != "":
-		return fmt.Errorf("%s: %s", name, word)
+		return fmt.Errorf("%s: %s", name, printable(word))
 	case set:
 		return fmt.Errorf("%s: is empty", name)
 	}

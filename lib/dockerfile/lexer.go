@@ -26,9 +26,9 @@ type lexer struct {
 	env    Lookup
 	mode   lexMode
 
-	depth int // of ${}
-	idle  int // inside so many words that do not count
-	left  int // bytes that variables may still add
+	depth int  // of ${}
+	idle  int  // inside so many words that do not count
+	left  int  // bytes that variables may still add
 	vague bool // a pattern was not applied
 
 	asked           map[string]bool

@@ -177,3 +177,16 @@ func TestExpansionBounds(t *testing.T) {
 		}
 	}
 }
+
+// TestMessage: the text of a ${name?text} comes from the file and goes to a
+// terminal.
+func TestMessage(t *testing.T) {
+	for word, want := range map[string]string{
+		"${x?not so}":      `expand "${x?not so}": x: not so`,
+		"${x?\x1b[2J\r\n}": `expand "${x?\x1b[2J\r\n}": x: "\x1b[2J\r\n"`,
+	} {
+		if _, err := (dockerfile.Expander{}).Word(word, lookup); err == nil || err.Error() != want {
+			t.Errorf("%q: got %v, want %s", word, err, want)
+		}
+	}
+}
