@@ -28,6 +28,7 @@ func TestScript(t *testing.T) {
 			"asuser": asUser,
 			"status": status,
 			"sh":     shell,
+			"serve":  serve,
 		},
 	})
 }

@@ -94,6 +94,12 @@ func (l *live) event(e build.Event) {
 	case build.EventStart:
 		l.start()
 		l.steps = append(l.steps, &liveStep{event: e, began: time.Now()})
+	case build.EventFetch:
+		for _, s := range l.steps {
+			if s.event.Step == e.Step {
+				s.output = visible(fetchLine(e))
+			}
+		}
 	case build.EventWarning:
 		l.show(visible(warningText(l.s.Name, e)) + "\n")
 	case build.EventDone:

@@ -47,6 +47,8 @@ func (l *lines) event(e build.Event) {
 		} else {
 			l.line(" ---> running line %d", e.Line)
 		}
+	case build.EventFetch:
+		l.line(" ---> %s", fetchLine(e))
 	case build.EventWarning:
 		l.line("%s", warningText(l.s.Name, e))
 	case build.EventDone:

@@ -71,6 +71,15 @@ func stepHead(e build.Event) string {
 	return fmt.Sprintf("Step %d/%d : %s", e.Step, e.Total, strings.Join(strings.Fields(e.Text), " "))
 }
 
+// fetchLine is "https://h/x: 12.0 of 40.5 MiB".
+func fetchLine(e build.Event) string {
+	const mib = 1 << 20
+	if e.Size == 0 {
+		return fmt.Sprintf("%s: %.1f MiB", e.Text, float64(e.Fetched)/mib)
+	}
+	return fmt.Sprintf("%s: %.1f of %.1f MiB", e.Text, float64(e.Fetched)/mib, float64(e.Size)/mib)
+}
+
 func builtLine(r *build.Result, tags []oci.Ref, took time.Duration) string {
 	d := r.Descriptor.Digest
 	words := append([]string{"Successfully built", d.Algorithm().String() + ":" + d.Encoded()[:8]}, names(tags)...)

@@ -216,7 +216,7 @@ func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
 		Context: b.in.context, Contexts: further.named, Index: b.in.index, View: sandbox.OverlayView,
 		Args: b.settings.args, Target: b.o.target, NoCache: b.o.noCache, NoOverlay: b.o.noOverlay, Network: b.o.network,
 		AllowHostNetwork: b.settings.allowHost, Insecure: b.settings.insecure,
-		CacheMounts: known, Secrets: b.settings.secrets, Agents: b.settings.agents,
+		Fetcher: &fetcher{findProgram("ds-cache")}, CacheMounts: known, Secrets: b.settings.secrets, Agents: b.settings.agents,
 		Platform: b.settings.platform, CanRun: emulates, Epoch: b.settings.epoch, Labels: b.settings.labels,
 		ID: b.journal.id, Jobs: b.jobs, Output: b.journal.output, Events: b.journal.event,
 	})

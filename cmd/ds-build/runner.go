@@ -30,7 +30,10 @@ const grace = 10 * time.Second
 
 // newRunner finds ds-exec where docksmith finds its programs: in
 // $DOCKSMITH_EXEC_PATH, beside this program, on the PATH.
-func newRunner() *runner {
+func newRunner() *runner { return &runner{findProgram("ds-exec")} }
+
+// findProgram finds another of our programs.
+func findProgram(name string) string {
 	var dirs []string
 	if dir := os.Getenv("DOCKSMITH_EXEC_PATH"); dir != "" {
 		dirs = append(dirs, dir)
@@ -39,12 +42,12 @@ func newRunner() *runner {
 		dirs = append(dirs, filepath.Dir(self))
 	}
 	for _, dir := range dirs {
-		program := filepath.Join(dir, "ds-exec")
+		program := filepath.Join(dir, name)
 		if info, err := os.Stat(program); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return &runner{program}
+			return program
 		}
 	}
-	return &runner{"ds-exec"} // exec looks on the PATH, when a step needs it
+	return name // exec looks on the PATH, when a step needs it
 }
 
 // Run implements build.Runner.

@@ -26,7 +26,7 @@ func (c *copyJob) unpack(ctx context.Context, d *draft, dest string, p *pick, o 
 	if !is || err != nil {
 		return false, err
 	}
-	f, err := c.tree.files.OpenInfo(p.info)
+	f, err := p.tree.files.OpenInfo(p.info)
 	if err != nil {
 		return false, err
 	}
@@ -67,7 +67,7 @@ func (c *copyJob) isArchive(p *pick) (bool, error) {
 	if p.info.Size == 0 {
 		return false, nil
 	}
-	f, err := c.tree.files.OpenInfo(p.info)
+	f, err := p.tree.files.OpenInfo(p.info)
 	if err != nil {
 		return false, err
 	}

@@ -48,7 +48,7 @@ func (f *bindFiles) find(ctx context.Context) error {
 	}
 	shown := cleanPath(f.path)
 	// With a start the directory itself counts, not its content alone.
-	f.pick = pick{shown: shown, name: path.Base(shown), start: ".", info: info}
+	f.pick = pick{tree: t, shown: shown, name: path.Base(shown), start: ".", info: info}
 	if info.Path == "." && (f.src.stage == nil || len(f.src.stage.layers) == 0) {
 		f.pick.info.Mode = 0o755 // whatever the user's directory is like
 	}
@@ -60,7 +60,7 @@ func (f *bindFiles) list(ctx context.Context) error {
 	if err := f.find(ctx); err != nil || f.items != nil {
 		return err
 	}
-	items, err := list(ctx, f.tree, []pick{f.pick}, nil, func(p string) {
+	items, err := list(ctx, []pick{f.pick}, nil, func(p string) {
 		f.b.warn(f.line, "the socket "+p+" is not mounted: it is nobody's outside the context")
 	})
 	if err == nil && len(items) > 0 && items[0].rel == "" {
@@ -75,10 +75,10 @@ func (f *bindFiles) keyFiles(ctx context.Context) ([]cache.File, error) {
 	if err := f.list(ctx); err != nil {
 		return nil, err
 	}
-	if err := hashItems(ctx, f.tree, f.items); err != nil {
+	if err := hashItems(ctx, f.items); err != nil {
 		return nil, err
 	}
-	return keyFiles(f.tree, f.items), nil
+	return keyFiles(f.items), nil
 }
 
 // write makes a copy in a new directory dir, which becomes the source if that is

@@ -73,6 +73,9 @@ type Options struct {
 	// Agents are what RUN --mount=type=ssh can ask for: names, and what the
 	// Runner knows as Socket.To.
 	Agents map[string]string
+	// Fetcher brings what ADD names by address, with NetworkHost or where the
+	// Dockerfile tells the content and it is kept; optional.
+	Fetcher Fetcher
 	// NoOverlay compares copied trees instead of using overlays.
 	NoOverlay bool
 	// Platform is what to build for; default the host's.

@@ -2,7 +2,6 @@ package build
 
 import (
 	"fmt"
-	"strings"
 
 	"docksmith/lib/dockerfile"
 	"docksmith/lib/plan"
@@ -27,11 +26,7 @@ func (b *builder) checkStep(st *plan.Step) error {
 		}
 	}
 	if st.Op == dockerfile.Add {
-		for _, src := range st.Args[:max(len(st.Args)-1, 0)] {
-			if isRemote(src) {
-				return b.fault(st.Line, fmt.Errorf("ADD of a remote source is not supported yet: %s", src))
-			}
-		}
+		return b.fault(st.Line, b.checkRemotes(st))
 	}
 	return nil
 }
@@ -40,7 +35,7 @@ func (b *builder) checkStep(st *plan.Step) error {
 var supported = map[string][]string{
 	dockerfile.Run:  {"network", "mount", "security"},
 	dockerfile.Copy: {"from", "chown", "chmod", "exclude", "link", "parents"},
-	dockerfile.Add:  {"chown", "chmod", "exclude", "link", "unpack"},
+	dockerfile.Add:  {"chown", "chmod", "exclude", "link", "unpack", "checksum", "keep-git-dir"},
 }
 
 func (b *builder) checkFlag(st *plan.Step, f plan.Flag) error {
@@ -108,13 +103,3 @@ type LeaveError struct {
 func (e *LeaveError) Error() string { return e.Err.Error() }
 
 func (e *LeaveError) Unwrap() error { return e.Err }
-
-// isRemote tells a source of ADD that is fetched: a URL or a git repository.
-func isRemote(src string) bool {
-	for _, p := range []string{"http://", "https://", "git://", "ssh://", "git@"} {
-		if len(src) >= len(p) && strings.EqualFold(src[:len(p)], p) {
-			return true
-		}
-	}
-	return false
-}

@@ -169,7 +169,7 @@ func TestConfigFaults(t *testing.T) {
 		"FROM base\nEXPOSE x:1:2":               "Dockerfile:2: EXPOSE x:1:2: port \"x:1:2\": \"x\" is not an address",
 		"FROM base\n\nRUN --device=a.b/c=d a":   "Dockerfile:3: RUN --device=a.b/c=d: no device is ever given to a step",
 		"FROM base\nRUN --network=host a":       "Dockerfile:2: RUN --network=host: ",
-		"FROM base\nADD https://example.org/ /": "Dockerfile:2: ADD of a remote source is not supported yet",
+		"FROM base\nADD https://example.org/ /": "Dockerfile:2: ADD https://example.org/: the build was not given the network to fetch it",
 		"FROM base\nCOPY --from=1 a b":          "Dockerfile:2: COPY: --from=1: there is no stage 1 before this one",
 		"FROM base AS x\nCOPY --from=X a b":     "Dockerfile:2: COPY: --from=X: a stage cannot copy from itself",
 		"FROM base\nCOPY --from=$A a b":         "Dockerfile:2: COPY: --from=$A: variables are not expanded",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"docksmith/lib/buildctx"
@@ -33,9 +34,14 @@ type copyJob struct {
 	link    bool
 	unpacks bool // archives become what is in them
 
-	tree  *tree
-	picks []pick
-	items []item
+	checksum string
+	remotes  []*remote // for each of words; nil: a path
+
+	tree    *tree   // where paths are
+	fetched []*tree // of remotes
+	found   bool
+	picks   int
+	items   []item
 }
 
 // document is a here-document: a file that the Dockerfile itself holds.
@@ -48,9 +54,12 @@ func (b *builder) copyFiles(ctx context.Context, s *stage, st *plan.Step) (Event
 		return Event{}, err
 	}
 	defer c.close()
+	if err := c.resolveRemotes(ctx); err != nil {
+		return Event{}, err
+	}
 	w := &work{step: st, text: c.text(), pre: c.preimage(), quick: c.quick(), files: c.files, make: c.make}
 	if c.from.stage == nil {
-		w.place = "context " + c.from.name
+		w.place = "context " + c.from.name + c.addresses()
 	}
 	return b.layerStep(ctx, s, w)
 }
@@ -70,6 +79,9 @@ func (b *builder) newCopy(ctx context.Context, s *stage, st *plan.Step) (*copyJo
 		return nil, err
 	}
 	if err := c.setSources(); err != nil {
+		return nil, err
+	}
+	if err := c.checkChecksum(); err != nil {
 		return nil, err
 	}
 	word, err := b.word(s.scope(), st.Args[len(st.Args)-1])
@@ -103,6 +115,11 @@ func (c *copyJob) setFlags() error {
 			return err
 		}
 	}
+	if v, ok := c.st.Flag("checksum"); ok {
+		if c.checksum, err = c.b.word(sc, v); err != nil {
+			return err
+		}
+	}
 	patterns, err := c.b.words(sc, c.st.FlagAll("exclude"))
 	if err != nil {
 		return err
@@ -133,10 +150,14 @@ func (c *copyJob) setSources() error {
 		if err != nil {
 			return err
 		}
-		if c.st.Op == dockerfile.Add && isRemote(word) {
-			return fmt.Errorf("a remote source is not supported yet: %s", word)
+		r, err := c.newRemote(word)
+		if err != nil {
+			return err
 		}
-		c.words = append(c.words, word)
+		if r != nil {
+			word = dockerfile.RedactURLs(word)
+		}
+		c.words, c.remotes = append(c.words, word), append(c.remotes, r)
 	}
 	return nil
 }
@@ -176,7 +197,13 @@ func (c *copyJob) preimage() *cache.Preimage {
 			flags = append(flags, "--"+f.Name+"="+f.Value)
 		}
 	}
-	p.Add("instruction", jsonWords(append(append(flags, c.words...), c.destText())))
+	words := slices.Clone(c.words)
+	for i, r := range c.remotes {
+		if r != nil {
+			words[i] = r.keyWord()
+		}
+	}
+	p.Add("instruction", jsonWords(append(append(flags, words...), c.destText())))
 	p.Add("chown", c.chown)
 	p.Add("chmod", c.chmod)
 	for _, d := range c.docs {
@@ -189,7 +216,7 @@ func (c *copyJob) preimage() *cache.Preimage {
 // files: when nothing of it changed, nothing of it needs to be unpacked.
 func (c *copyJob) quick() *cache.Preimage {
 	if c.from.stage == nil {
-		return nil
+		return c.quickFetched()
 	}
 	p := c.preimage()
 	p.Add("from", c.from.stage.chain.String())
@@ -198,24 +225,69 @@ func (c *copyJob) quick() *cache.Preimage {
 
 // find selects and lists the sources.
 func (c *copyJob) find(ctx context.Context) error {
-	if c.tree != nil {
+	if c.found {
 		return nil
 	}
-	t, err := c.b.openTree(ctx, c.from)
+	for i := 0; i < len(c.words); {
+		if r := c.remotes[i]; r != nil {
+			p, err := c.bring(ctx, r)
+			if err == nil {
+				err = c.list(ctx, []pick{p})
+			}
+			if err != nil {
+				return err
+			}
+			i++
+			continue
+		}
+		n := i + 1 // together, so that hard links among them are seen
+		for n < len(c.words) && c.remotes[n] == nil {
+			n++
+		}
+		if err := c.findPaths(ctx, c.words[i:n]); err != nil {
+			return err
+		}
+		i = n
+	}
+	if c.picks == 0 && len(c.words) > 0 {
+		return fmt.Errorf("%s: %w", strings.Join(c.words, " "), errNoFiles)
+	}
+	c.found = true
+	return nil
+}
+
+// findPaths selects and lists paths of the context, stage or image.
+func (c *copyJob) findPaths(ctx context.Context, words []string) error {
+	if c.tree == nil {
+		t, err := c.b.openTree(ctx, c.from)
+		if err != nil {
+			return err
+		}
+		c.tree = t
+	}
+	picks, err := selectPicks(c.tree, words, c.parents)
 	if err != nil {
 		return err
 	}
-	c.tree = t
-	if len(c.words) == 0 {
-		return nil
-	}
-	if c.picks, err = selectPicks(t, c.words, c.parents); err != nil {
-		return err
-	}
-	c.items, err = list(ctx, t, c.picks, c.exclude, func(p string) {
+	return c.list(ctx, picks)
+}
+
+// list adds what picks hold to the items.
+func (c *copyJob) list(ctx context.Context, picks []pick) error {
+	items, err := list(ctx, picks, c.exclude, func(p string) {
 		c.b.warn(c.st.Line, "the socket "+p+" is not copied: a layer cannot hold it")
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	for i := range items {
+		if items[i].link > 0 {
+			items[i].link += len(c.items)
+		}
+	}
+	c.picks += len(picks)
+	c.items = append(c.items, items...)
+	return nil
 }
 
 // files hashes the sources for the key.
@@ -223,15 +295,17 @@ func (c *copyJob) files(ctx context.Context) ([]cache.File, error) {
 	if err := c.find(ctx); err != nil {
 		return nil, err
 	}
-	if err := hashItems(ctx, c.tree, c.items); err != nil {
+	if err := hashItems(ctx, c.items); err != nil {
 		return nil, err
 	}
-	return keyFiles(c.tree, c.items), nil
+	return keyFiles(c.items), nil
 }
 
 func (c *copyJob) close() {
-	if c.tree != nil && c.tree.close != nil {
-		c.tree.close()
+	for _, t := range append(c.fetched, c.tree) {
+		if t != nil && t.close != nil {
+			t.close()
+		}
 	}
 }
 
@@ -244,15 +318,15 @@ func (c *copyJob) make(ctx context.Context, m *maker) error {
 	if err != nil {
 		return err
 	}
-	var o owner
-	if c.chown != "" {
-		if o, err = lookupOwner(c.chown, root); err != nil {
-			return err
-		}
-	}
 	base := root
 	if c.link {
-		base = nil
+		base = nil // which also means that names of users cannot be looked up
+	}
+	var o owner
+	if c.chown != "" {
+		if o, err = lookupOwner(c.chown, base); err != nil {
+			return err
+		}
 	}
 	d := newDraft(base)
 	if err := c.place(ctx, d, o, m); err != nil {

@@ -23,6 +23,9 @@ type Event struct {
 	// Reason says why a step missed.
 	Reason  string  `json:"reason,omitempty"`
 	Seconds float64 `json:"seconds,omitempty"`
+	// Fetched are the bytes of a download so far, of Size if that is known;
+	// Text is its address.
+	Fetched int64 `json:"fetched,omitempty"`
 	// DiffID and Size describe the layer that a step gave: Size is that of its
 	// blob.
 	DiffID string `json:"diffID,omitempty"`
@@ -41,6 +44,7 @@ const (
 	EventStart   = "start"   // a step begins
 	EventCache   = "cache"   // a step that makes a layer has looked into the cache
 	EventRun     = "run"     // the step misses the cache and a command starts
+	EventFetch   = "fetch"   // a download has come so far
 	EventDone    = "done"    // a step is done
 	EventWarning = "warning" // something the user should look at
 )

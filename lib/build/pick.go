@@ -24,11 +24,14 @@ type tree struct {
 
 // pick is a file or directory that a source operand means.
 type pick struct {
+	tree  *tree
 	shown string // the operand's path, for the key: what it leads to is in info
 	name  string // its name in a directory
 	below string // with --parents: the directories to make below the destination
 	start string // with --parents: where those begin in the tree
 	info  buildctx.Info
+	mode  uint32 // instead of the file's own; 0: that
+	whole bool   // an archive is not unpacked
 }
 
 // item is one entry to be copied: a pick, or something in it.
@@ -62,9 +65,6 @@ func selectPicks(t *tree, words []string, parents bool) ([]pick, error) {
 		}
 		picks = append(picks, more...)
 	}
-	if len(picks) == 0 && len(words) > 0 {
-		return nil, fmt.Errorf("%s: %w", strings.Join(words, " "), errNoFiles)
-	}
 	return picks, nil
 }
 
@@ -75,7 +75,7 @@ func pickWord(t *tree, word string) ([]pick, error) {
 			return nil, notFound(t, word, err)
 		}
 		shown := cleanPath(word)
-		return []pick{{shown: shown, name: path.Base(shown), info: info}}, nil
+		return []pick{{tree: t, shown: shown, name: path.Base(shown), info: info}}, nil
 	}
 	matches, err := t.files.Glob(word)
 	if err != nil {
@@ -87,7 +87,7 @@ func pickWord(t *tree, word string) ([]pick, error) {
 		if err != nil {
 			return nil, notFound(t, m, err)
 		}
-		picks = append(picks, pick{shown: m, name: path.Base(m), info: info})
+		picks = append(picks, pick{tree: t, shown: m, name: path.Base(m), info: info})
 	}
 	return picks, nil
 }
@@ -123,7 +123,7 @@ func pickParents(t *tree, word string) ([]pick, error) {
 		if start == "." {
 			below = p
 		}
-		picks = append(picks, pick{shown: p, name: path.Base(p), below: below, start: start, info: info})
+		picks = append(picks, pick{tree: t, shown: p, name: path.Base(p), below: below, start: start, info: info})
 	}
 	return picks, nil
 }
@@ -220,11 +220,12 @@ func (e *MissingSourceError) Error() string { return e.Path + ": not in the cont
 func (e *MissingSourceError) Unwrap() error { return e.Err }
 
 // list walks the picks. Sockets, which no layer can hold, are told to skip.
-func list(ctx context.Context, t *tree, picks []pick, exclude *buildctx.Ignore, skip func(path string)) ([]item, error) {
+func list(ctx context.Context, picks []pick, exclude *buildctx.Ignore, skip func(path string)) ([]item, error) {
 	var items []item
 	names := map[[2]uint64]int{}
 	for i := range picks {
 		p := &picks[i]
+		t := p.tree
 		if p.info.Type != buildctx.Dir {
 			if _, hidden := exclude.Match(p.name); hidden {
 				continue
@@ -240,6 +241,9 @@ func list(ctx context.Context, t *tree, picks []pick, exclude *buildctx.Ignore, 
 			if info.Type == buildctx.Socket {
 				skip(info.Path)
 				continue
+			}
+			if p.mode != 0 {
+				info.Mode = p.mode
 			}
 			it := item{pick: p, info: info, rel: relative(p.info.Path, info.Path)}
 			if info.Type == buildctx.File && info.Nlink > 1 {
@@ -271,7 +275,21 @@ func relative(top, p string) string {
 }
 
 // hashItems fills in the sums that lack.
-func hashItems(ctx context.Context, t *tree, items []item) error {
+func hashItems(ctx context.Context, items []item) error {
+	for len(items) > 0 {
+		n := 1
+		for n < len(items) && items[n].pick.tree == items[0].pick.tree {
+			n++
+		}
+		if err := hashTree(ctx, items[0].pick.tree, items[:n]); err != nil {
+			return err
+		}
+		items = items[n:]
+	}
+	return nil
+}
+
+func hashTree(ctx context.Context, t *tree, items []item) error {
 	var infos []buildctx.Info
 	var at []int
 	for i := range items {
@@ -290,7 +308,7 @@ func hashItems(ctx context.Context, t *tree, items []item) error {
 }
 
 // keyFiles is what the items contribute to a step's key.
-func keyFiles(t *tree, items []item) []cache.File {
+func keyFiles(items []item) []cache.File {
 	files := make([]cache.File, len(items))
 	for i := range items {
 		it := &items[i]
@@ -301,7 +319,7 @@ func keyFiles(t *tree, items []item) []cache.File {
 		// Of a directory whose content alone is copied nothing else matters.
 		if it.rel != "" || it.info.Type != buildctx.Dir || it.pick.start != "" {
 			f.Mode = it.info.Mode
-			if t.root != nil {
+			if it.pick.tree.root != nil {
 				f.Owner, f.Xattrs = it.owner(), it.layerXattrs()
 			}
 		}

@@ -17,7 +17,7 @@ func (c *copyJob) place(ctx context.Context, d *draft, o owner, m *maker) error 
 	if err != nil {
 		return err
 	}
-	if len(c.picks)+len(c.docs) > 1 {
+	if c.picks+len(c.docs) > 1 {
 		c.inside = true
 	}
 	for i := 0; i < len(c.items); {
@@ -45,7 +45,7 @@ func (c *copyJob) place(ctx context.Context, d *draft, o owner, m *maker) error 
 // placePick puts one source and what is in it into the draft.
 func (c *copyJob) placePick(ctx context.Context, d *draft, dest string, items []item, o owner, m *maker) error {
 	p := items[0].pick
-	if c.unpacks && p.info.Type == buildctx.File {
+	if c.unpacks && !p.whole && p.info.Type == buildctx.File {
 		if done, err := c.unpack(ctx, d, dest, p, o, m); done || err != nil {
 			return err
 		}
@@ -113,7 +113,7 @@ func (c *copyJob) placeParents(d *draft, dest string, p *pick, o owner) error {
 			}
 			continue
 		}
-		info, err := c.tree.files.Stat(path.Join(p.start, at))
+		info, err := p.tree.files.Stat(path.Join(p.start, at))
 		if err != nil {
 			return err
 		}
@@ -133,7 +133,7 @@ func (c *copyJob) node(d *draft, it *item, o owner) *node {
 		d.link(n, c.items[it.link-1].node)
 		return n
 	}
-	n.Entry = it.entry(c.tree.root != nil)
+	n.Entry = it.entry(it.pick.tree.root != nil)
 	if c.chown != "" {
 		n.UID, n.GID = o.uid, o.gid
 	}
@@ -141,7 +141,7 @@ func (c *copyJob) node(d *draft, it *item, o owner) *node {
 		n.Mode = c.mode(n.Mode, n.Type == layer.TypeDir)
 	}
 	if n.Type == layer.TypeFile && n.Size > 0 {
-		n.Open = func() (io.ReadCloser, error) { return c.tree.open(it) }
+		n.Open = func() (io.ReadCloser, error) { return it.pick.tree.open(it) }
 	}
 	return n
 }

@@ -196,13 +196,21 @@ func (s started) blame(err error) error {
 
 func stepText(st *plan.Step) string {
 	if st.Text != "" {
-		return st.Text
+		return shownText(st, st.Text)
 	}
 	words := []string{st.Op}
 	for _, f := range st.Flags {
 		words = append(words, "--"+f.Name+"="+f.Value)
 	}
-	return strings.Join(append(words, st.Args...), " ")
+	return shownText(st, strings.Join(append(words, st.Args...), " "))
+}
+
+// shownText is the text without the credentials of URLs that are fetched.
+func shownText(st *plan.Step, text string) string {
+	if st.Op == dockerfile.Add {
+		return dockerfile.RedactURLs(text)
+	}
+	return text
 }
 
 // summary is the text of a step short enough for a message.
