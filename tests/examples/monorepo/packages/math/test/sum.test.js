@@ -1,0 +1,3 @@
+'use strict';
+
+require('node:assert').strictEqual(require('..').sum(1, 2, 3), 6);

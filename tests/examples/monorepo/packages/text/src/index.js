@@ -1,0 +1,3 @@
+'use strict';
+
+exports.title = (text) => text.replace(/\b\w/g, (letter) => letter.toUpperCase());

@@ -1,0 +1,3 @@
+'use strict';
+
+require('node:assert').strictEqual(require('..').title('the answer'), 'The Answer');
