@@ -106,14 +106,9 @@ func mountFields(value string) ([][2]string, error) {
 	if value == "" {
 		return nil, errors.New("the value is empty")
 	}
-	r := csv.NewReader(strings.NewReader(value))
-	words, err := r.Read()
+	words, err := commaWords(value)
 	if err != nil {
-		var at *csv.ParseError
-		if errors.As(err, &at) {
-			err = at.Err
-		}
-		return nil, fmt.Errorf("split %s at commas: %w", quoted(value), err)
+		return nil, err
 	}
 	var fields [][2]string
 	for _, word := range words {
@@ -269,4 +264,21 @@ func parseSize(s string) (int64, error) {
 		return 0, bad
 	}
 	return int64(size), nil
+}
+
+// commaWords splits at commas, with quotes as in CSV. A reader for these is
+// dear, so the usual value without quotes does not get one.
+func commaWords(value string) ([]string, error) {
+	if value != "" && !strings.ContainsAny(value, "\"\r\n") {
+		return strings.Split(value, ","), nil
+	}
+	words, err := csv.NewReader(strings.NewReader(value)).Read()
+	if err != nil {
+		var at *csv.ParseError
+		if errors.As(err, &at) {
+			err = at.Err
+		}
+		return nil, fmt.Errorf("split %s at commas: %w", quoted(value), err)
+	}
+	return words, nil
 }
