@@ -41,6 +41,14 @@ var features = map[string]map[string]string{
 		"classic":        "the classic builder knows no patterns in variables",
 		"buildah":        "buildah knows patterns in variables from 1.35 on",
 	},
+	"unset-modifiers": {
+		"buildkit-20.10": "modifiers without the colon came with frontend 1.3",
+		"classic":        "the classic builder knows no modifiers without the colon",
+		"buildah":        "buildah knows modifiers without the colon from 1.35 on",
+	},
+	"docker-format": {
+		"buildah": "the config of its OCI format has no HEALTHCHECK, ONBUILD and SHELL",
+	},
 	"start-interval": {
 		"buildkit-20.10": "--start-interval came with frontend 1.7",
 		"classic":        "the classic builder knows no --start-interval",
