@@ -66,6 +66,9 @@ func (r *runJob) newMount(ctx context.Context, n int, value string, agents int) 
 		if m.ID == "" {
 			m.ID = path.Clean(m.Target)
 		}
+		if space := r.b.o.Args[cacheSpaceArg]; space != "" {
+			m.ID = path.Join(space, m.ID)
+		}
 	}
 	if err == nil && (m.Target != "" || m.env == "") {
 		m.target, err = mountTarget(r.s, m.Target)

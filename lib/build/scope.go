@@ -148,10 +148,14 @@ func (b *builder) proxyEnv(s *scope) []string {
 // or for documents that other programs make (a cache manifest, an SBOM, an index
 // around the image).
 var ownArgs = []string{
-	"SOURCE_DATE_EPOCH", "BUILDKIT_BUILD_NAME", "BUILDKIT_CACHE_MOUNT_NS", "BUILDKIT_CONTEXT_KEEP_GIT_DIR",
+	"SOURCE_DATE_EPOCH", "BUILDKIT_BUILD_NAME", cacheSpaceArg, "BUILDKIT_CONTEXT_KEEP_GIT_DIR",
 	"BUILDKIT_DOCKERFILE_CHECK", "BUILDKIT_INLINE_CACHE", "BUILDKIT_MULTI_PLATFORM", hostnameArg,
 	"BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE", "BUILDKIT_SYNTAX",
 }
+
+// cacheSpaceArg is the argument that keeps the cache mounts of a build apart from
+// those of builds with another value.
+const cacheSpaceArg = "BUILDKIT_CACHE_MOUNT_NS"
 
 // hostnameArg is the argument that gives the containers of RUN steps their host
 // name.
