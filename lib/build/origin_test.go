@@ -91,7 +91,6 @@ func TestSourceOrigin(t *testing.T) {
 			}
 			continue
 		case o.context != nil:
-			got = "context " + o.name
 			if o.context != b.contexts[contextName(o.name)] {
 				t.Errorf("%s: another context", c.name)
 			}
