@@ -4,8 +4,15 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
+
+// lazy is an expression that is compiled at its first use: every program that
+// reads a Dockerfile or a plan links all of them, and most files need none.
+func lazy(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
 
 // maxPattern bounds what a pattern costs to compile.
 const maxPattern = 4 << 10

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"path"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -35,11 +34,11 @@ type Remote struct {
 const UnnamedFile = "__unnamed__"
 
 var (
-	remoteScheme = regexp.MustCompile(`^([a-zA-Z0-9]+)://`)
+	remoteScheme = lazy(`^([a-zA-Z0-9]+)://`)
 	// scpAddress is USER@HOST:PATH. Without a user it could be a file.
-	scpAddress = regexp.MustCompile(`^([a-zA-Z0-9_][a-zA-Z0-9_-]*)@([a-zA-Z0-9.-]+):([^?#]*)(?:\?([^#]*))?(?:#(.*))?$`)
-	gitRefName = regexp.MustCompile(`^[^\x00-\x20\x7f~^:?*\[\\]+$`)
-	hexDigits  = regexp.MustCompile(`^[0-9a-f]{1,40}$`)
+	scpAddress = lazy(`^([a-zA-Z0-9_][a-zA-Z0-9_-]*)@([a-zA-Z0-9.-]+):([^?#]*)(?:\?([^#]*))?(?:#(.*))?$`)
+	gitRefName = lazy(`^[^\x00-\x20\x7f~^:?*\[\\]+$`)
+	hexDigits  = lazy(`^[0-9a-f]{1,40}$`)
 )
 
 // ParseRemote reads a source of ADD, its variables replaced. It is nil for a
@@ -47,11 +46,14 @@ var (
 // repository if its path ends with ".git"; ssh, git and USER@HOST:PATH always
 // are. Errors do not hold credentials.
 func ParseRemote(word string) (*Remote, error) {
-	if m := scpAddress.FindStringSubmatch(word); m != nil {
+	if !strings.Contains(word, ":") { // most sources: not worth an expression
+		return nil, nil
+	}
+	if m := scpAddress().FindStringSubmatch(word); m != nil {
 		r := &Remote{Git: true, URL: m[1] + "@" + m[2] + ":" + m[3]}
 		return r.complete(m[2], m[3], m[4], m[5])
 	}
-	m := remoteScheme.FindStringSubmatch(word)
+	m := remoteScheme().FindStringSubmatch(word)
 	if m == nil {
 		return nil, nil
 	}
@@ -95,7 +97,7 @@ func (r *Remote) complete(host, repository, query, fragment string) (*Remote, er
 	if err := r.setQuery(values); err != nil {
 		return fail(err)
 	}
-	if r.Checksum != "" && !hexDigits.MatchString(r.Checksum) {
+	if r.Checksum != "" && !hexDigits().MatchString(r.Checksum) {
 		return fail(fmt.Errorf("%s is not the id of a commit", quoted(r.Checksum)))
 	}
 	if r.Ref != "" && !ValidRef(r.Ref) {
@@ -171,7 +173,7 @@ func (r *Remote) setQuery(values url.Values) error {
 // ValidRef follows git-check-ref-format(1), so that no ref can be an option, a
 // pattern, an expression or a file name outside refs.
 func ValidRef(ref string) bool {
-	return gitRefName.MatchString(ref) && len(ref) < 1024 && !strings.ContainsRune("-./#", rune(ref[0])) &&
+	return gitRefName().MatchString(ref) && len(ref) < 1024 && !strings.ContainsRune("-./#", rune(ref[0])) &&
 		!strings.Contains(ref, "..") && !strings.Contains(ref, "//") && !strings.Contains(ref, "/.") && !strings.Contains(ref, "@{") &&
 		!strings.HasSuffix(ref, "/") && !strings.HasSuffix(ref, ".") && !strings.HasSuffix(ref, ".lock") && ref != "@"
 }
@@ -192,7 +194,7 @@ func cleanSubdir(dir string) (string, error) {
 // and so what is fetched is the same for ever; else empty.
 func (r *Remote) Commit() string {
 	for _, id := range []string{r.Checksum, r.Ref} {
-		if len(id) == 40 && hexDigits.MatchString(id) {
+		if len(id) == 40 && hexDigits().MatchString(id) {
 			return id
 		}
 	}

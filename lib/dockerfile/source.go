@@ -3,9 +3,7 @@ package dockerfile
 import (
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
-	"sync"
 	"unicode"
 )
 
@@ -131,10 +129,7 @@ type directives struct {
 	shebang bool // "#!" on the first line: what follows does not set escape
 }
 
-// Compiled at the first use: every program start would pay for it.
-var directivePattern = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$`)
-})
+var directivePattern = lazy(`^([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$`)
 
 // see looks at a line without its indent.
 func (d *directives) see(line string, number int) error {

@@ -3,14 +3,12 @@ package dockerfile
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 )
 
 var (
-	stageName     = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z][a-z0-9-_.]*$`) })
+	stageName     = lazy(`^[a-z][a-z0-9-_.]*$`)
 	errNoArgument = errors.New("needs at least one argument")
 )
 

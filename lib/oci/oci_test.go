@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -54,6 +55,40 @@ func TestParseRefRefuses(t *testing.T) {
 			t.Errorf("%q: read as %+v", in, r)
 		}
 	}
+}
+
+// TestNameGrammar compares our reading with the expressions of the distribution
+// specification, for all short words of the characters that matter.
+func TestNameGrammar(t *testing.T) {
+	component := regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$`)
+	tag := regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+	word := regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
+	try := func(s string) {
+		if validComponent(s) != component.MatchString(s) || validTag(s) != tag.MatchString(s) || isWord(s) != word.MatchString(s) {
+			t.Errorf("%q: component %v, tag %v, word %v", s, validComponent(s), validTag(s), isWord(s))
+		}
+	}
+	words := []string{""}
+	for range 6 {
+		var longer []string
+		for _, w := range words {
+			for _, c := range "az._-Z" {
+				longer = append(longer, w+string(c))
+			}
+		}
+		for _, w := range longer {
+			try(w)
+		}
+		words = longer
+	}
+	for c := range 256 {
+		try(string([]byte{byte(c)}))
+		try(string([]byte{'a', byte(c), 'a'}))
+	}
+	try("")
+	try("ä")
+	try(strings.Repeat("a", 128))
+	try(strings.Repeat("a", 129))
 }
 
 func FuzzParseRef(f *testing.F) {

@@ -6,8 +6,6 @@ import (
 	"strings"
 )
 
-var platformWord = lazy(`^[A-Za-z0-9_.-]+$`)
-
 // HostPlatform is what this machine runs. Containers are Linux ones on every
 // host, so the operating system is always linux.
 func HostPlatform() Platform {
@@ -23,7 +21,7 @@ func HostPlatform() Platform {
 func ParsePlatform(s string) (Platform, error) {
 	parts := strings.Split(s, "/")
 	for _, w := range parts {
-		if !platformWord().MatchString(w) {
+		if !isWord(w) {
 			return Platform{}, fmt.Errorf("platform %q: want OS/ARCH or OS/ARCH/VARIANT", s)
 		}
 	}

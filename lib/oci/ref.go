@@ -15,20 +15,14 @@ const DefaultTag = "latest"
 // maxName is the longest name every registry accepts.
 const maxName = 255
 
-// The grammar of the distribution specification. Short names are not
-// rewritten: "debian" is "debian", not somebody's registry.
-//
-// They are compiled at their first use: every program links this package, and
-// few parse a name.
-var (
-	hostPattern      = lazy(`^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[a-fA-F0-9:]+\])(?::[0-9]{1,5})?$`)
-	componentPattern = lazy(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$`)
-	tagPattern       = lazy(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
-)
+// maxTag is the longest tag.
+const maxTag = 128
 
-func lazy(pattern string) func() *regexp.Regexp {
-	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
-}
+// hostPattern is the grammar of the distribution specification. It is compiled
+// at its first use: few names have a host.
+var hostPattern = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[a-fA-F0-9:]+\])(?::[0-9]{1,5})?$`)
+})
 
 // Ref is a parsed image reference, NAME[:TAG][@DIGEST]; Name holds the registry
 // host and port where there is one. A Ref made by ParseRef is safe as a file
@@ -40,7 +34,8 @@ type Ref struct {
 }
 
 // ParseRef reads NAME[:TAG][@DIGEST]. Without a tag and a digest the tag is
-// "latest"; with a digest and no tag the tag stays empty.
+// "latest"; with a digest and no tag the tag stays empty. Short names are not
+// rewritten: "debian" is "debian", not somebody's registry.
 func ParseRef(s string) (Ref, error) {
 	var r Ref
 	rest := s
@@ -54,7 +49,7 @@ func ParseRef(s string) (Ref, error) {
 	// The tag's colon comes after the last slash; one before it is a port's.
 	if i := strings.LastIndexByte(rest, ':'); i > strings.LastIndexByte(rest, '/') {
 		r.Name, r.Tag = rest[:i], rest[i+1:]
-		if !tagPattern().MatchString(r.Tag) {
+		if !validTag(r.Tag) {
 			return Ref{}, fmt.Errorf("reference %q: tag %q: want letters, digits, \"_\", \".\" and \"-\", 128 at most, not beginning with \".\" or \"-\"", s, r.Tag)
 		}
 	}
@@ -84,15 +79,50 @@ func validName(name string) error {
 		path = rest
 	}
 	for c := range strings.SplitSeq(path, "/") {
-		if componentPattern().MatchString(c) {
+		if validComponent(c) {
 			continue
 		}
-		if componentPattern().MatchString(strings.ToLower(c)) {
+		if validComponent(strings.ToLower(c)) {
 			return fmt.Errorf("%q: names are lower case", c)
 		}
 		return fmt.Errorf("%q: want lower-case letters and digits, separated by \".\", \"_\", \"__\" or \"-\"", c)
 	}
 	return nil
+}
+
+const (
+	lowerAlnum = "abcdefghijklmnopqrstuvwxyz0123456789"
+	wordChars  = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + lowerAlnum + "_.-"
+)
+
+// isWord is [A-Za-z0-9_.-]+. Every program parses names: an expression for them
+// takes longer to compile than much of what is done with them.
+func isWord(s string) bool { return s != "" && strings.Trim(s, wordChars) == "" }
+
+func validTag(s string) bool {
+	return isWord(s) && len(s) <= maxTag && s[0] != '.' && s[0] != '-'
+}
+
+// validComponent is [a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*, as the distribution
+// specification has it.
+func validComponent(s string) bool {
+	for {
+		rest := strings.TrimLeft(s, lowerAlnum)
+		if rest == s {
+			return false
+		}
+		if rest == "" {
+			return true
+		}
+		s = strings.TrimLeft(rest, "._-")
+		switch separator := rest[:len(rest)-len(s)]; separator {
+		case ".", "_", "__":
+		default:
+			if strings.Trim(separator, "-") != "" {
+				return false
+			}
+		}
+	}
 }
 
 // isHost tells a registry host from the first component of a path, by the rule
