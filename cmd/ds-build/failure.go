@@ -28,6 +28,8 @@ type failure struct {
 	Status int  `json:"status"`
 	Signal int  `json:"signal,omitempty"`
 	OOM    bool `json:"oom,omitempty"`
+	// PeakMemory is what the command had in memory at most, in bytes.
+	PeakMemory int64 `json:"peakMemory,omitempty"`
 	// Bundle is what the command left, Enter the command that opens a shell in it.
 	Bundle string `json:"bundle,omitempty"`
 	Enter  string `json:"enter,omitempty"`
@@ -49,6 +51,7 @@ func (j *journal) failure(err error) *failure {
 		f.step = step
 		f.Step, f.Total, f.Stage, f.File, f.Line = step.Step, step.Total, step.Stage, step.File, step.Line
 		f.Text, f.Signal, f.OOM, f.Bundle = step.Err.Error(), step.Signal, step.OOM, step.Bundle
+		f.PeakMemory = step.PeakMemory
 		j.addShell(f) // the last hint comes first
 		j.addOutput(f)
 	}
@@ -66,6 +69,9 @@ func (j *journal) addOutput(f *failure) {
 	}
 	f.tail, f.Log, f.LogFile = &out.tail, f.step.Log, out.file
 	f.err = cli.WithHint(f.err, "its whole output: %s", quote(f.LogFile))
+	if f.step.Offline && missesNetwork(out.tail.buf) {
+		f.err = cli.WithHint(f.err, "RUN has no network unless ds-build is given --network=host")
+	}
 }
 
 // addShell says how to look into what the command left.

@@ -15,7 +15,6 @@ import (
 	"docksmith/lib/buildctx"
 	"docksmith/lib/cli"
 	"docksmith/lib/dockerfile"
-	"docksmith/lib/layer"
 	"docksmith/lib/plan"
 	"docksmith/lib/rootfs"
 	"docksmith/lib/store"
@@ -54,8 +53,8 @@ func (o *options) openInputs(ctx context.Context, s *cli.IO, st *store.Store, op
 		if o.file == "-" {
 			return nil, cli.Usagef("the plan and the context cannot both be standard input")
 		}
-		if err := in.receive(ctx, s, st); err != nil {
-			return nil, fmt.Errorf("read context from standard input: %w", err)
+		if err := in.receive(ctx, s, st, o.file); err != nil {
+			return nil, err
 		}
 	}
 	if info, err := os.Stat(in.dir); err != nil {
@@ -78,28 +77,6 @@ func (o *options) openInputs(ctx context.Context, s *cli.IO, st *store.Store, op
 	return in, err
 }
 
-// receive unpacks a tar on standard input into a temporary directory.
-func (in *inputs) receive(ctx context.Context, s *cli.IO, st *store.Store) (err error) {
-	_, r, err := s.Input(nil)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	if in.temp, err = st.TempDir("context"); err != nil {
-		return err
-	}
-	in.dir = filepath.Join(in.temp.Path, "context")
-	if err := os.Mkdir(in.dir, 0o755); err != nil {
-		return err
-	}
-	plain, _, err := layer.Decompress(r, layer.DecompressOptions{})
-	if err != nil {
-		return err
-	}
-	defer plain.Close()
-	return layer.Apply(ctx, plain, in.dir, layer.ApplyOptions{Plain: true})
-}
-
 // fileNames are the Dockerfiles looked for in a context.
 var fileNames = []string{strictName, "Dockerfile", "Containerfile"}
 
@@ -114,6 +91,8 @@ func (in *inputs) readPlan(s *cli.IO, file string) (string, error) {
 		p, err := decode(s.Stdin, "<stdin>")
 		in.plan = p
 		return "", err
+	case in.plan != nil: // it was the context
+		return "", nil
 	case file != "":
 		return in.readFile(file)
 	case in.temp == nil:

@@ -10,7 +10,7 @@ The plan comes from standard input, as ds-parse writes it. With -f, or when
 standard input is a terminal, it is made from a Dockerfile: FILE, else the first
 of Docksmithfile, Dockerfile and Containerfile in CONTEXT. CONTEXT is the
 directory that COPY and ADD take files from, or "-" for a tar of it on standard
-input; FILE is then looked for in the tar first.
+input, where FILE is then looked for first, or for a Dockerfile alone.
 
 The image's descriptor goes to standard output as one line of JSON, what RUN
 commands print to standard error.

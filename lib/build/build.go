@@ -148,6 +148,11 @@ type StepError struct {
 	// and OOM say more about it, as in RunResult.
 	Status, Signal int
 	OOM            bool
+	// Offline says that the command had no network and would have had with
+	// Options.Network.
+	Offline bool
+	// PeakMemory is what the command had in memory, as in RunResult.
+	PeakMemory int64
 	// Bundle is where the failed command's container was kept, if it was.
 	Bundle string
 	// Log names its output, as Event.Log does, if a command ran.

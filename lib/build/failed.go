@@ -15,6 +15,8 @@ func (r *runJob) failed(ctx context.Context, m *maker, result RunResult) error {
 	err := &StepError{File: r.b.fileName(), Line: r.st.Line, Status: result.Status, Signal: result.Signal, OOM: result.OOM}
 	err.Err = fmt.Errorf("%s: %s", summary(r.st), result)
 	err.Log, err.Shell = m.log, r.findShell(ctx, m)
+	asked, _ := r.st.Flag("network")
+	err.Offline, err.PeakMemory = r.network == NetworkNone && asked != NetworkNone, result.PeakMemory
 	if dir, kerr := m.temp.Keep(); kerr == nil {
 		err.Bundle = dir
 	}
@@ -28,11 +30,16 @@ func (r RunResult) String() string {
 	if signal == 0 && r.Status > 128 && r.Status < 128+65 {
 		signal = r.Status - 128 // of a child of the shell
 	}
+	const sigkill = 9
+	used := ""
+	if r.PeakMemory > 0 && (r.OOM || signal == sigkill) { // memory may be the reason
+		used = fmt.Sprintf(", after using %.1f MiB", float64(r.PeakMemory)/(1<<20))
+	}
 	switch {
 	case r.OOM:
-		text += " (killed: out of memory)"
+		text += " (killed: out of memory" + used + ")"
 	case signal != 0:
-		text += fmt.Sprintf(" (signal %d)", signal)
+		text += fmt.Sprintf(" (signal %d%s)", signal, used)
 	}
 	if r.Fault != "" {
 		text += ": " + r.Fault

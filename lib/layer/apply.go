@@ -66,9 +66,18 @@ type Limits struct {
 // for the caller to remove. r is read by a goroutine, which has ended when Apply
 // returns, unless ctx was done in the middle of a Read.
 func Apply(ctx context.Context, r io.Reader, dir string, o ApplyOptions) (err error) {
+	defer func() {
+		switch {
+		case err == nil:
+		case o.Plain:
+			err = fmt.Errorf("unpack tar: %w", err)
+		default:
+			err = fmt.Errorf("apply layer: %w", err)
+		}
+	}()
 	a, err := newApplier(ctx, dir, o)
 	if err != nil {
-		return fmt.Errorf("apply layer: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, a.close()) }()
 	fill := readChunks(r)
@@ -79,7 +88,7 @@ func Apply(ctx context.Context, r io.Reader, dir string, o ApplyOptions) (err er
 	}
 	a.r = &Reader{src: source{fill: fill}, o: ReaderOptions{Plain: o.Plain, Limits: o.Limits}}
 	if err := a.run(); err != nil {
-		return fmt.Errorf("apply layer: %w", err)
+		return err
 	}
 	a.meta.tally.tell(o.Warn)
 	return nil

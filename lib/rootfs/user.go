@@ -104,7 +104,7 @@ func findUser(passwd []byte, name string) (u User, login string, err error) {
 		return u, f[0], nil
 	}
 	if !numeric {
-		return u, "", errors.New("no such user in /etc/passwd of the root")
+		return u, "", errors.New("no such user in /etc/passwd of the image")
 	}
 	return u, "", nil
 }
@@ -130,7 +130,7 @@ func findGroup(groups []byte, name string) (uint32, error) {
 			return gid, nil
 		}
 	}
-	return 0, fmt.Errorf("no group %q in /etc/group of the root", name)
+	return 0, fmt.Errorf("no group %q in /etc/group of the image", name)
 }
 
 // memberships are the groups of a user: the primary one and those that name login.
@@ -171,7 +171,7 @@ func (r *Root) readUserFile(path string) ([]byte, error) {
 		return nil, nil
 	}
 	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
-		err = fmt.Errorf("%s of the root is not a regular file", path)
+		err = fmt.Errorf("%s of the image is not a regular file", path)
 	}
 	if err != nil {
 		return nil, err
@@ -182,14 +182,14 @@ func (r *Root) readUserFile(path string) ([]byte, error) {
 	}
 	defer f.Close()
 	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s of the root is not a regular file", path)
+		return nil, fmt.Errorf("%s of the image is not a regular file", path)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxUserFile+1))
 	if err != nil {
 		return nil, err
 	}
 	if len(data) > maxUserFile {
-		return nil, fmt.Errorf("%s of the root is larger than %d bytes", path, maxUserFile)
+		return nil, fmt.Errorf("%s of the image is larger than %d bytes", path, maxUserFile)
 	}
 	return data, nil
 }
