@@ -19,6 +19,7 @@ var mayImport = map[string]string{
 	"dockerfile": "",
 	"elf":        "",
 	"rootfs":     "",
+	"container":  "",
 	"sandbox":    "rootfs",
 	"plan":       "dockerfile",
 	"buildctx":   "",
@@ -46,7 +47,7 @@ var mayUse = map[string]string{
 	"github.com/opencontainers/runtime-spec": "oci sandbox store build cmd",
 	"github.com/spf13/pflag":                 "cli",
 	"github.com/ulikunitz/xz":                "layer",
-	"golang.org/x/sys":                       "fetch rootfs sandbox layer store buildctx cache jobs cmd",
+	"golang.org/x/sys":                       "fetch rootfs sandbox container layer store buildctx cache jobs cmd",
 	"github.com/zeebo/blake3":                "buildctx cache",
 }
 
