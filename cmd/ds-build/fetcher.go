@@ -39,7 +39,7 @@ func (f *fetcher) Fetch(ctx context.Context, r build.FetchRequest) (build.Fetche
 			args = append(args, flag+"="+value)
 		}
 	}
-	for flag, set := range map[string]bool{"--offline": r.Offline, "--keep-git-dir": r.KeepGitDir} {
+	for flag, set := range map[string]bool{"--offline": r.Offline, "--probe": r.Probe, "--keep-git-dir": r.KeepGitDir} {
 		if set {
 			args = append(args, flag)
 		}

@@ -21,7 +21,8 @@ import (
 type fetchFlags struct {
 	checksum, into, ref string
 	maxBytes            int64
-	offline, keepGit    bool
+	offline, probe      bool
+	keepGit             bool
 	asJSON              bool
 }
 
@@ -46,6 +47,7 @@ func (o *fetchFlags) declare(f *cli.Flags) {
 	f.StringVar(&o.checksum, "checksum", "", "want the content `SUM`: sha256:HEX of a file, how the id of a commit begins")
 	f.Int64Var(&o.maxBytes, "max-bytes", 0, "refuse more than `N` bytes; default $DOCKSMITH_FETCH_MAX, else 8 GiB")
 	f.BoolVar(&o.offline, "offline", false, "open no connection; fail if what is kept does not do")
+	f.BoolVar(&o.probe, "probe", false, "only tell whether a file of this checksum, or a commit, is kept")
 	f.StringVar(&o.into, "into", "", "put the files of a repository into `DIR`, which is new or empty")
 	f.StringVar(&o.ref, "ref", "", "take the commit of `REF` instead of what the address says")
 	f.BoolVar(&o.keepGit, "keep-git-dir", false, "leave a .git directory in DIR")
@@ -120,6 +122,8 @@ func (o *fetchFlags) fetch(ctx context.Context, kept *fetch.Kept, address string
 		return fetchEvent{}, err
 	case remote == nil:
 		return fetchEvent{}, fmt.Errorf("fetch %s: not an address", dockerfile.RedactURLs(address))
+	case o.probe:
+		return o.look(ctx, kept, remote, options)
 	case !remote.Git:
 		if o.into != "" || o.ref != "" || o.keepGit {
 			return fetchEvent{}, cli.Usagef("--into, --ref and --keep-git-dir are for git repositories")
@@ -143,6 +147,22 @@ func (o *fetchFlags) fetch(ctx context.Context, kept *fetch.Kept, address string
 		return fetchEvent{}, err
 	}
 	return fetchEvent{Type: "commit", Commit: c.ID, Ref: c.Ref, Path: o.into, Kept: c.Kept}, nil
+}
+
+// look finds what is kept without asking or reading anything.
+func (o *fetchFlags) look(ctx context.Context, kept *fetch.Kept, remote *dockerfile.Remote, options fetch.Options) (fetchEvent, error) {
+	if !remote.Git {
+		path, ok := kept.HasFile(options.Checksum)
+		if !ok {
+			return fetchEvent{}, fmt.Errorf("fetch %s: %w", remote.Redacted(), fetch.ErrNotKept)
+		}
+		return fetchEvent{Type: "file", Path: path, Digest: options.Checksum, Kept: true}, nil
+	}
+	c, err := kept.HasCommit(ctx, remote, options)
+	if err != nil {
+		return fetchEvent{}, err
+	}
+	return fetchEvent{Type: "commit", Commit: c.ID, Ref: c.Ref, Kept: true}, nil
 }
 
 func (o *fetchFlags) tree(ctx context.Context, kept *fetch.Kept, remote *dockerfile.Remote, options fetch.Options) (*fetch.Commit, error) {

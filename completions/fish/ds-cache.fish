@@ -42,6 +42,7 @@ complete -c ds-cache -n '__fish_seen_subcommand_from prune' -l version -d 'show 
 complete -c ds-cache -n '__fish_seen_subcommand_from fetch' -l checksum -x -d 'want the content SUM: sha256:HEX of a file, how the id of a commit begins'
 complete -c ds-cache -n '__fish_seen_subcommand_from fetch' -l max-bytes -x -d 'refuse more than N bytes; default $DOCKSMITH_FETCH_MAX, else 8 GiB'
 complete -c ds-cache -n '__fish_seen_subcommand_from fetch' -l offline -d 'open no connection; fail if what is kept does not do'
+complete -c ds-cache -n '__fish_seen_subcommand_from fetch' -l probe -d 'only tell whether a file of this checksum, or a commit, is kept'
 complete -c ds-cache -n '__fish_seen_subcommand_from fetch' -l into -x -a '(__fish_complete_directories)' -d 'put the files of a repository into DIR, which is new or empty'
 complete -c ds-cache -n '__fish_seen_subcommand_from fetch' -l ref -x -a '(ds-store ls --null 2>/dev/null | tr \'\\0\' \'\\n\')' -d 'take the commit of REF instead of what the address says'
 complete -c ds-cache -n '__fish_seen_subcommand_from fetch' -l keep-git-dir -d 'leave a .git directory in DIR'

@@ -27,6 +27,18 @@ func (b *builder) begin(ctx context.Context, p *plan.Stage) (*stage, error) {
 	if err != nil {
 		return nil, started.blame(b.fault(p.Line, err))
 	}
+	s := b.onBase(base, p)
+	if o.isFiles() {
+		if err := b.runStep(ctx, s, filesStep(p, o.name)); err != nil {
+			return nil, err
+		}
+	}
+	b.done(started, Event{})
+	return s, nil
+}
+
+// onBase is the stage p where it begins.
+func (b *builder) onBase(base *stage, p *plan.Stage) *stage {
 	s := base.derive()
 	s.onbuild, s.img.Config.OnBuild = nil, nil // they run now
 	// A PATH is always set, so that words and commands can rely on it.
@@ -38,13 +50,7 @@ func (b *builder) begin(ctx context.Context, p *plan.Stage) (*stage, error) {
 	if s.name == "" {
 		s.name = fmt.Sprint(p.Index)
 	}
-	if o.isFiles() {
-		if err := b.runStep(ctx, s, filesStep(p, o.name)); err != nil {
-			return nil, err
-		}
-	}
-	b.done(started, Event{})
-	return s, nil
+	return s
 }
 
 // baseOf is what the FROM of a stage stands for, and for which platform.

@@ -189,10 +189,11 @@ type builder struct {
 	finding sync.Mutex        // guards images
 	images  map[string]*stage // images named in FROM and --from, by name and platform
 
-	mu     sync.Mutex         // guards the rest
-	used   map[string]bool    // build arguments that something declared
-	common map[string]*common // by commonID
-	copies Temp               // of the roots of stages, without an overlay
+	mu     sync.Mutex          // guards the rest
+	used   map[string]bool     // build arguments that something declared
+	common map[string]*common  // by commonID
+	copies Temp                // of the roots of stages, without an overlay
+	pinned map[int][]pinnedAdd // by stage: those not yet known to be allowed
 }
 
 func newBuilder(ctx context.Context, p *plan.Plan, o Options) (*builder, error) {
@@ -215,6 +216,7 @@ func newBuilder(ctx context.Context, p *plan.Plan, o Options) (*builder, error) 
 		first: map[int]int{}, triggers: map[int][]plan.Step{}, running: map[int]*running{},
 		reading: make(chan struct{}, 1),
 		images:  map[string]*stage{}, used: map[string]bool{}, common: map[string]*common{},
+		pinned: map[int][]pinnedAdd{},
 	}
 	if p.Escape != "" {
 		b.escape = p.Escape[0]

@@ -25,9 +25,6 @@ func (b *builder) checkStep(st *plan.Step) error {
 			return b.fault(st.Line, err)
 		}
 	}
-	if st.Op == dockerfile.Add {
-		return b.fault(st.Line, b.checkRemotes(st))
-	}
 	return nil
 }
 

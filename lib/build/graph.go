@@ -107,7 +107,7 @@ func (b *builder) setOrder(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return b.foresee(ctx)
 }
 
 // needs lists the stages that stage i begins with or takes files from.

@@ -12,7 +12,6 @@ import (
 	"docksmith/lib/buildctx"
 	"docksmith/lib/cache"
 	"docksmith/lib/dockerfile"
-	"docksmith/lib/plan"
 )
 
 // Fetcher brings what ADD names by address. Its errors hold no credentials.
@@ -33,8 +32,9 @@ type FetchRequest struct {
 	// Without it only the commit is found.
 	Into       string
 	KeepGitDir bool
-	// Offline allows only what is kept; else the error is ErrNotKept.
-	Offline bool
+	// Offline allows only what is kept; else the error is ErrNotKept. With Probe
+	// nothing is brought: whether a file or commit is kept is all that is asked.
+	Offline, Probe bool
 	// Progress is told how many bytes have come, and of how many if that is known.
 	Progress func(bytes, total int64)
 }
@@ -259,23 +259,4 @@ func (c *copyJob) openFetched(dir string, temp Temp) (*tree, error) {
 	}}
 	c.fetched = append(c.fetched, t)
 	return t, nil
-}
-
-// checkRemotes refuses, before anything runs, what will need a network that the
-// build was not given, as far as that shows without the values of variables.
-func (b *builder) checkRemotes(st *plan.Step) error {
-	_, checked := st.Flag("checksum")
-	for _, word := range st.Args[:max(len(st.Args)-1, 0)] {
-		if strings.ContainsAny(word, `$"'\`) {
-			continue
-		}
-		r, err := dockerfile.ParseRemote(word)
-		if err != nil {
-			return fmt.Errorf("ADD: %w", err)
-		}
-		if r != nil && !checked && r.Commit() == "" && b.o.Network != NetworkHost {
-			return fmt.Errorf("ADD %w", noNetwork(r.Redacted()))
-		}
-	}
-	return nil
 }

@@ -94,6 +94,9 @@ func (b *builder) obtain(ctx context.Context, s *stage, w *work) (*outcome, erro
 		b.verdict(s, w, Event{Cache: "hit", Log: rec.Log})
 		out.layer, err = b.fromRecord(ctx, rec)
 	} else {
+		if err := b.refuseBelow(ctx, s.index, s.count); err != nil {
+			return nil, err
+		}
 		b.verdict(s, w, Event{Cache: "miss", Reason: reason})
 		out.missed = true
 		out.rec, err = b.execute(ctx, s, w)

@@ -67,6 +67,35 @@ func (k *Kept) commit(ctx context.Context, remote *dockerfile.Remote, o Options)
 	return r.resolve(ctx, want)
 }
 
+// HasCommit finds a commit that is kept; else the error is ErrNotKept. Of its
+// submodules nothing is said.
+func (k *Kept) HasCommit(ctx context.Context, remote *dockerfile.Remote, o Options) (*Commit, error) {
+	want, err := wantedCommit(remote, o)
+	if err == nil && len(want) < 40 {
+		err = ErrNotKept
+	}
+	var kept bool
+	if err == nil {
+		kept, err = k.hasCommit(ctx, remote, want)
+	}
+	if err == nil && !kept {
+		err = ErrNotKept
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find %s: %w", shown(remote), err)
+	}
+	return &Commit{ID: want, Ref: fullRef(remote.Ref), Kept: true}, nil
+}
+
+func (k *Kept) hasCommit(ctx context.Context, remote *dockerfile.Remote, commit string) (bool, error) {
+	r, unlock, err := k.mirror(remote, Options{})
+	if err != nil {
+		return false, err
+	}
+	defer unlock.Close()
+	return r.has(ctx, commit), nil
+}
+
 // wantedCommit is the beginning of the id that the commit must have.
 func wantedCommit(remote *dockerfile.Remote, o Options) (string, error) {
 	want := remote.Checksum

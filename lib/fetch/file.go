@@ -115,6 +115,16 @@ func checkDigest(s string) error {
 	return nil
 }
 
+// HasFile tells whether a file is kept, as far as that shows without reading it.
+func (k *Kept) HasFile(checksum string) (path string, ok bool) {
+	if checkDigest(checksum) != nil {
+		return "", false
+	}
+	path = k.path(checksum)
+	st, err := os.Lstat(path)
+	return path, err == nil && st.Mode().IsRegular()
+}
+
 // path of a file that is or will be kept.
 func (k *Kept) path(digest string) string {
 	digits := strings.TrimPrefix(digest, "sha256:")

@@ -161,7 +161,7 @@ func (s *Store) writeArchive(ctx context.Context, w io.Writer, blobs map[digest.
 }
 
 func fileHeader(name string, size int64, at time.Time) *tar.Header {
-	return &tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o444, ModTime: at}
+	return &tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o644, ModTime: at}
 }
 
 func (s *Store) writeBlob(ctx context.Context, tw *tar.Writer, d oci.Descriptor, at time.Time) error {
