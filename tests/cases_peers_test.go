@@ -142,10 +142,11 @@ func (s *caseStore) buildWith(p peer, name string, c *buildCase) (o outcome, err
 
 // quoted is a shell's command line of words.
 func quoted(words ...string) string {
-	for i, w := range words {
-		words[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+	var b strings.Builder
+	for _, w := range words {
+		b.WriteString(" '" + strings.ReplaceAll(w, "'", `'\''`) + "'")
 	}
-	return strings.Join(words, " ")
+	return b.String()[1:]
 }
 
 // exports is the case's environment as words before a command.
