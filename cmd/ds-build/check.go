@@ -107,6 +107,6 @@ func (b *builder) base(image string) (dockerfile.Base, bool) {
 	if err != nil {
 		return dockerfile.Base{}, false
 	}
-	c := img.Config.Config
+	c := img.Image.Config
 	return dockerfile.Base{Env: c.Env, Shell: c.Shell, OnBuild: c.OnBuild}, true
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // fetcher runs ds-cache fetch: net/http would cost every build time.
-type fetcher struct{ program string }
+type fetcher struct{}
 
 // fetchedLine is what ds-cache fetch says; see ds-cache(1).
 type fetchedLine struct {
@@ -32,7 +32,7 @@ type fetchedLine struct {
 }
 
 // Fetch implements build.Fetcher.
-func (f *fetcher) Fetch(ctx context.Context, r build.FetchRequest) (build.Fetched, error) {
+func (fetcher) Fetch(ctx context.Context, r build.FetchRequest) (build.Fetched, error) {
 	args := []string{"fetch", "--json"}
 	for flag, value := range map[string]string{"--checksum": r.Checksum, "--ref": r.Ref, "--into": r.Into} {
 		if value != "" {
@@ -44,7 +44,7 @@ func (f *fetcher) Fetch(ctx context.Context, r build.FetchRequest) (build.Fetche
 			args = append(args, flag)
 		}
 	}
-	cmd := exec.CommandContext(ctx, f.program, append(args, "-")...)
+	cmd := exec.CommandContext(ctx, findProgram("ds-cache"), append(args, "-")...)
 	cmd.Stdin = strings.NewReader(r.Address + "\n") // it may hold credentials
 	var said bytes.Buffer
 	cmd.Stderr = &said

@@ -27,7 +27,6 @@ type journal struct {
 	show progress
 
 	// Known as the build goes on, before its first event.
-	logs *buildlog.Dir
 	log  *buildlog.Log
 	id   string // of the build
 	tags []oci.Ref
@@ -51,8 +50,7 @@ func newJournal(s *cli.IO, o *options, operand string) (*journal, error) {
 
 // keep begins the log in the store.
 func (j *journal) keep(st *store.Store) {
-	j.logs = buildlog.New(st.Root())
-	j.log = j.logs.Begin()
+	j.log = buildlog.New(st.Root()).Begin()
 	j.id = j.log.ID()
 }
 
@@ -175,9 +173,9 @@ func (j *journal) end(ctx context.Context, r *build.Result, err error) error {
 func (j *journal) close(last endRecord) {
 	if j.log != nil {
 		j.log.Record(last)
-		err := j.log.Close()
+		err := errors.Join(j.log.Close(), j.log.Tidy())
 		j.log = nil
-		if err = errors.Join(err, j.logs.Tidy()); err != nil {
+		if err != nil {
 			j.warn(err.Error())
 		}
 	}

@@ -77,7 +77,7 @@ func (o *options) build(ctx context.Context, s *cli.IO, j *journal, operand stri
 	}
 	defer in.close()
 	j.file = in.plan.File
-	b := &builder{o: o, s: s, store: st, jobs: slots, settings: settings, in: in, journal: j}
+	b := &builder{o: o, s: s, store: newImages(st, settings.compression), jobs: slots, settings: settings, in: in, journal: j}
 	if done, err := b.check(); done || err != nil {
 		return nil, err
 	}
@@ -180,7 +180,7 @@ func pairs(flag string, words []string, environment bool) (map[string]string, er
 type builder struct {
 	o        *options
 	s        *cli.IO
-	store    *store.Store
+	store    *images
 	settings settings
 	in       *inputs
 	journal  *journal
@@ -198,8 +198,7 @@ func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
 	}
 	account := known.Begin(name)
 	defer func() { err = errors.Join(err, account.Close(), b.in.index.Save()) }()
-	stored := &images{b.store, b.settings.compression}
-	further, err := openContexts(b.settings.contexts, stored, b.in.index)
+	further, err := openContexts(b.settings.contexts, b.store, b.in.index)
 	if err != nil {
 		return nil, err
 	}
@@ -211,12 +210,12 @@ func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
 		return nil, err
 	}
 	result, err := build.Build(ctx, b.in.plan, build.Options{
-		Store:  stored,
-		Runner: newRunner(), Cache: known, Account: account,
+		Store:  b.store,
+		Runner: runner{}, Cache: known, Account: account,
 		Context: b.in.context, Contexts: further.named, Index: b.in.index, View: sandbox.OverlayView,
 		Args: b.settings.args, Target: b.o.target, NoCache: b.o.noCache, NoOverlay: b.o.noOverlay, Network: b.o.network,
 		AllowHostNetwork: b.settings.allowHost, Insecure: b.settings.insecure,
-		Fetcher: &fetcher{findProgram("ds-cache")}, CacheMounts: known, Secrets: b.settings.secrets, Agents: b.settings.agents,
+		Fetcher: fetcher{}, CacheMounts: known, Secrets: b.settings.secrets, Agents: b.settings.agents,
 		Platform: b.settings.platform, CanRun: emulates, Epoch: b.settings.epoch, Labels: b.settings.labels,
 		ID: b.journal.id, Jobs: b.jobs, Output: b.journal.output, Events: b.journal.event,
 	})

@@ -20,7 +20,7 @@ import (
 )
 
 // runner runs commands through ds-exec: the one isolation there is.
-type runner struct{ program string }
+type runner struct{}
 
 // statusOurs is what ds-exec exits with when it could not run the command.
 const statusOurs = 125
@@ -28,11 +28,8 @@ const statusOurs = 125
 // grace is how long a cancelled command has to end before it is killed.
 const grace = 10 * time.Second
 
-// newRunner finds ds-exec where docksmith finds its programs: in
+// findProgram finds another of our programs where docksmith finds them: in
 // $DOCKSMITH_EXEC_PATH, beside this program, on the PATH.
-func newRunner() *runner { return &runner{findProgram("ds-exec")} }
-
-// findProgram finds another of our programs.
 func findProgram(name string) string {
 	var dirs []string
 	if dir := os.Getenv("DOCKSMITH_EXEC_PATH"); dir != "" {
@@ -51,7 +48,7 @@ func findProgram(name string) string {
 }
 
 // Run implements build.Runner.
-func (r *runner) Run(ctx context.Context, c build.Container) (res build.RunResult, err error) {
+func (runner) Run(ctx context.Context, c build.Container) (res build.RunResult, err error) {
 	for _, s := range c.Sockets {
 		p, err := serveAgent(c.Dir, s)
 		if err != nil {
@@ -78,7 +75,7 @@ func (r *runner) Run(ctx context.Context, c build.Container) (res build.RunResul
 	}
 	defer w.close()
 	args := append([]string{"run", "--status-fd", "3"}, w.args()...)
-	cmd := exec.CommandContext(ctx, r.program, append(args, c.Dir)...)
+	cmd := exec.CommandContext(ctx, findProgram("ds-exec"), append(args, c.Dir)...)
 	cmd.Stdout, cmd.Stderr = c.Output, c.Output
 	cmd.ExtraFiles = append([]*os.File{says}, w.files()...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -22,14 +23,33 @@ import (
 type images struct {
 	*store.Store
 	compression layer.Compression
+
+	mu    sync.Mutex
+	found map[string]*build.Base // by name and platform
 }
 
+func newImages(st *store.Store, c layer.Compression) *images {
+	return &images{Store: st, compression: c, found: map[string]*build.Base{}}
+}
+
+// Image reads each image once: the checks look at the bases before the engine
+// does.
 func (i *images) Image(ref string, p *oci.Platform) (*build.Base, error) {
+	key := ref
+	if p != nil {
+		key += " " + oci.PlatformString(*p)
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if b, ok := i.found[key]; ok {
+		return b, nil
+	}
 	img, err := i.Store.Image(ref, p)
 	if err != nil {
 		return nil, err
 	}
-	return &build.Base{Image: img.Config, Layers: img.Layers}, nil
+	i.found[key] = &build.Base{Image: img.Config, Layers: img.Layers}
+	return i.found[key], nil
 }
 
 // Has holds the blob before it looks: what the build decides to reuse must not

@@ -30,16 +30,19 @@ func (b *builder) buildStages(ctx context.Context) error {
 	for _, i := range b.order {
 		b.running[i] = &running{ended: make(chan struct{})}
 	}
-	var group sync.WaitGroup
-	for _, i := range b.order {
-		group.Go(func() {
-			r := b.running[i]
-			defer close(r.ended)
-			if r.stage, r.err = b.buildStage(inner, i); r.err != nil {
-				cancel()
-			}
-		})
+	run := func(i int) {
+		r := b.running[i]
+		defer close(r.ended)
+		if r.stage, r.err = b.buildStage(inner, i); r.err != nil {
+			cancel()
+		}
 	}
+	var group sync.WaitGroup
+	last := len(b.order) - 1
+	for _, i := range b.order[:last] {
+		group.Go(func() { run(i) })
+	}
+	run(b.order[last]) // here: the stack of this goroutine has grown already
 	group.Wait()
 	return b.failure(ctx)
 }

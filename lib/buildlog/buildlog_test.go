@@ -18,6 +18,9 @@ import (
 // m is a record as a builder may write it.
 type m map[string]any
 
+// ran is the record of a step of the build itself.
+var ran = m{"type": "run"}
+
 // write makes a build that began so many minutes ago and was done.
 func write(t *testing.T, d *Dir, minutes int, lines ...m) string {
 	t.Helper()
@@ -25,6 +28,9 @@ func write(t *testing.T, d *Dir, minutes int, lines ...m) string {
 	began := time.Now().Add(-time.Duration(minutes) * time.Minute)
 	l.Record(m{"type": "build", "time": began, "file": "Dockerfile", "tags": []string{"app:v1"}})
 	for _, line := range lines {
+		if line["type"] == "run" {
+			line = m{"type": "run", "log": l.Ref(3)}
+		}
 		l.Record(line)
 	}
 	l.Record(m{"type": "end", "digest": "sha256:" + l.ID() + strings.Repeat("0", 52), "seconds": 1.5})
@@ -204,7 +210,7 @@ func TestPrune(t *testing.T) {
 	if err := os.Chtimes(filepath.Join(d.path, running.ID(), recordFile), old, old); err != nil {
 		t.Fatal(err)
 	}
-	ancient, referred := write(t, d, 31*day), write(t, d, 32*day)
+	ancient, referred := write(t, d, 31*day, ran), write(t, d, 32*day, ran)
 	var recent []string
 	for i := range MaxBuilds - 1 {
 		recent = append(recent, write(t, d, hour+i))
@@ -255,19 +261,21 @@ func TestTidy(t *testing.T) {
 		}
 		return len(names)
 	}
-	tidy := func() {
-		if err := d.Tidy(); err != nil {
+	tidy := func(id string) {
+		t.Helper()
+		if err := (&Log{dir: d, id: id}).Tidy(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	tidy()
+	const seldom, often = "0bcdef012345", "10cdef012345"
+	tidy(often)
 	if _, err := os.Stat(d.path); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("a directory was made for nothing")
 	}
 	write(t, d, 1)
-	tidy() // never done before
+	tidy(often) // never done before
 	old := write(t, d, 50*24*60)
-	tidy()
+	tidy(often)
 	if count() != 2 {
 		t.Error("ages were looked at twice a day")
 	}
@@ -275,19 +283,18 @@ func TestTidy(t *testing.T) {
 	if err := os.Chtimes(filepath.Join(d.path, sweptFile), past, past); err != nil {
 		t.Fatal(err)
 	}
-	tidy()
+	tidy(often)
 	if _, err := os.Stat(filepath.Join(d.path, old)); count() != 1 || err == nil {
 		t.Error("an old build stays")
 	}
-	for range MaxBuilds + slack - 1 {
+	for range MaxBuilds + 2 {
 		write(t, d, 2)
 	}
-	tidy()
-	if count() != MaxBuilds+slack {
-		t.Error("counted too early")
+	tidy(often)
+	if count() != MaxBuilds+3 {
+		t.Error("builds were counted by one that need not")
 	}
-	write(t, d, 3)
-	tidy()
+	tidy(seldom)
 	if count() != MaxBuilds {
 		t.Errorf("%d builds stay", count())
 	}

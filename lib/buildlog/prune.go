@@ -4,35 +4,29 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
-
-// slack is how many builds above the limit may gather before they are counted
-// exactly: looking at each costs more than a cached build may.
-const slack = 20
 
 // sweptFile was touched when ages were last looked at.
 const sweptFile = ".swept"
 
 const sweepEvery = 24 * time.Hour
 
-// Tidy removes old builds if it is time to: when more than MaxBuilds and some
-// have gathered, or once a day. It costs one reading of a directory otherwise.
-// It is for the end of a build.
-func (d *Dir) Tidy() error {
-	names, err := d.names()
-	if err != nil || len(names) == 0 {
-		return err
-	}
-	if len(names) <= MaxBuilds+slack && !d.due() {
+// Tidy removes old builds if it is time to: after one build of sixteen, by its
+// id, and once a day. A cached build takes less time than to list all of them.
+// It is for the end of the build.
+func (l *Log) Tidy() error {
+	if l.id[0] != '0' && !l.dir.due() {
 		return nil
 	}
-	_, err = d.Prune(false)
+	_, err := l.dir.Prune(false)
 	return err
 }
 
@@ -71,18 +65,15 @@ func (d *Dir) Prune(dryRun bool) (removed []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	keep := map[string]bool{}
-	n := 0
+	recent := map[string]bool{}
 	for _, b := range list {
-		if b.cut || n == MaxBuilds || time.Since(b.touched) >= MaxAge {
-			continue
+		if !b.cut && len(recent) < MaxBuilds && time.Since(b.touched) < MaxAge {
+			recent[b.id] = true
 		}
-		n++
-		keep[b.id] = true
-		d.keepReferred(b.id, keep)
 	}
+	referred := sync.OnceValue(func() map[string]bool { return d.references(slices.Collect(maps.Keys(recent))...) })
 	for _, b := range list {
-		if keep[b.id] || d.runs(b) {
+		if recent[b.id] || d.runs(b) || d.references(b.id)[b.id] && referred()[b.id] {
 			continue
 		}
 		removed = append(removed, b.id)
@@ -141,23 +132,23 @@ func (d *Dir) aged() ([]aged, error) {
 	return list, nil
 }
 
-// keepReferred keeps the builds whose output the record of id refers to. It
-// looks for references alone: decoding a hundred records takes longer.
-func (d *Dir) keepReferred(id string, keep map[string]bool) {
-	raw, err := os.ReadFile(filepath.Join(d.path, id, recordFile))
-	if err != nil {
-		return // who cannot be read refers to nothing
-	}
-	mark := []byte(`"log":"`)
-	for {
-		_, rest, found := bytes.Cut(raw, mark)
-		if !found {
-			return
+// references are the builds whose output the records of builds refer to; one
+// that ran a command refers to itself. It looks for references alone: decoding a
+// hundred records takes longer.
+func (d *Dir) references(ids ...string) map[string]bool {
+	found := map[string]bool{}
+	for _, id := range ids {
+		raw, err := os.ReadFile(filepath.Join(d.path, id, recordFile))
+		if err != nil {
+			continue // who cannot be read refers to nothing
 		}
-		if raw = rest; len(rest) > 2*idBytes && isID(string(rest[:2*idBytes])) {
-			keep[string(rest[:2*idBytes])] = true
+		for part := range bytes.SplitSeq(raw, []byte(`"log":"`)) {
+			if len(part) > 2*idBytes && isID(string(part[:2*idBytes])) {
+				found[string(part[:2*idBytes])] = true
+			}
 		}
 	}
+	return found
 }
 
 // young is how long a directory may be without a record.

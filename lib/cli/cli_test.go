@@ -73,6 +73,20 @@ func TestFindWalksSubcommands(t *testing.T) {
 	}
 }
 
+func TestRepeatedFlags(t *testing.T) {
+	var tags, others []string
+	c := &Command{Name: "ds-x", Run: sample().Run, Flags: func(f *Flags) {
+		f.StringArrayVarP(&tags, "tag", "t", nil, "a `NAME`")
+		f.StringArrayVar(&others, "other", []string{"a", "b"}, "a `WORD`")
+	}}
+	if _, err := find("ds-x", c, nil); err != nil || tags != nil || fmt.Sprint(others) != "[a b]" {
+		t.Errorf("without any: %q, %q, %v", tags, others, err)
+	}
+	if _, err := find("ds-x", c, []string{"-t", "x", "--tag=y,z", "--other", "c", "--other="}); err != nil || fmt.Sprintf("%q", tags) != `["x" "y,z"]` || fmt.Sprintf("%q", others) != `["c" ""]` {
+		t.Errorf("got %q, %q, %v", tags, others, err)
+	}
+}
+
 func TestReportMapsErrorsToStatuses(t *testing.T) {
 	plain := &invocation{command: &Command{}, path: "ds-x"}
 	runner := &invocation{command: &Command{FailStatus: 125}, path: "ds-exec"}

@@ -54,6 +54,37 @@ func (f *Flags) Complete(name, kind string) {
 	f.complete[name] = kind
 }
 
+// StringArrayVar declares a flag that may be repeated.
+func (f *Flags) StringArrayVar(p *[]string, name string, value []string, usage string) {
+	f.StringArrayVarP(p, name, "", value, usage)
+}
+
+// StringArrayVarP is StringArrayVar with a letter. It takes the place of pflag's
+// own, which makes a writer of CSV for each flag at every start.
+func (f *Flags) StringArrayVarP(p *[]string, name, letter string, value []string, usage string) {
+	*p = value
+	f.VarP(&words{list: p}, name, letter, usage)
+}
+
+// words is the value of a flag that may be repeated. The first one given takes
+// the place of the default.
+type words struct {
+	list  *[]string
+	given bool
+}
+
+func (w *words) Set(s string) error {
+	if !w.given {
+		*w.list, w.given = nil, true
+	}
+	*w.list = append(*w.list, s)
+	return nil
+}
+
+func (w *words) String() string { return strings.Join(*w.list, " ") }
+
+func (w *words) Type() string { return "string" }
+
 // invocation is a command found on the command line, ready to run.
 type invocation struct {
 	command *Command
