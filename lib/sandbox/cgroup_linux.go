@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -228,6 +229,17 @@ func (g *cgroup) enter(pid int) error {
 	return nil
 }
 
+// keep leaves the cgroup to who removes its directories, which it names.
+func (g *cgroup) keep() (dirs []string) {
+	for _, dir := range g.dirs {
+		dirs = append(dirs, dir)
+	}
+	slices.Sort(dirs)
+	closeFiles(g.held)
+	g.held = nil
+	return dirs
+}
+
 // verdict is whether the kernel killed for the memory limit, and the peak.
 func (g *cgroup) verdict() (oom bool, peak int64) {
 	dir, ok := g.dirs["memory"]
@@ -254,11 +266,7 @@ func (g *cgroup) verdict() (oom bool, peak int64) {
 
 // remove takes the cgroup away. Its last process may still be on its way out.
 func (g *cgroup) remove() {
-	defer func() {
-		for _, f := range g.held {
-			f.Close()
-		}
-	}()
+	defer closeFiles(g.held)
 	for _, dir := range g.dirs {
 		for wait := time.Millisecond; wait < time.Second; wait *= 2 {
 			if err := unix.Rmdir(dir); err != unix.EBUSY {
@@ -266,6 +274,12 @@ func (g *cgroup) remove() {
 			}
 			time.Sleep(wait)
 		}
+	}
+}
+
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		f.Close()
 	}
 }
 

@@ -28,6 +28,7 @@ type document struct {
 
 type processDocument struct {
 	Terminal        bool                     `json:"terminal"`
+	ConsoleSize     *specs.Box               `json:"consoleSize"`
 	User            specs.User               `json:"user"`
 	Args            []string                 `json:"args"`
 	Env             []string                 `json:"env"`
@@ -102,7 +103,7 @@ func (doc *document) spec() (*specs.Spec, error) {
 	}
 	if p := doc.Process; p != nil {
 		s.Process = &specs.Process{
-			Terminal: p.Terminal, User: p.User, Args: p.Args, Env: p.Env, Cwd: p.Cwd, Capabilities: p.Capabilities,
+			Terminal: p.Terminal, ConsoleSize: p.ConsoleSize, User: p.User, Args: p.Args, Env: p.Env, Cwd: p.Cwd, Capabilities: p.Capabilities,
 			Rlimits: p.Rlimits, NoNewPrivileges: p.NoNewPrivileges, ApparmorProfile: p.ApparmorProfile,
 			SelinuxLabel: p.SelinuxLabel, OOMScoreAdj: p.OOMScoreAdj,
 		}

@@ -32,7 +32,6 @@ func TestDecodeConfig(t *testing.T) {
 		"", "{}", "null", "[]", minimal + "{}", strings.Replace(minimal, "1.2.0", "2.0.0", 1),
 		with("", `"hooks":{"poststop":[{"path":"/x"}]}`), with("", `"mounts":[{"destination":"/x","options":["a\u0000b"]}]`),
 		with("process", `"env":["A=\u0000"]`), with("process", `"apparmorProfile":"x"`), with("process", `"scheduler":{"policy":"SCHED_RR"}`),
-		strings.Replace(minimal, `"linux":{}`, `"linux":{"namespaces":[{"type":"network","path":"/x"}]}`, 1),
 		strings.Replace(minimal, `"linux":{}`, `"linux":{"namespaces":[{"type":"whatever"}]}`, 1),
 		strings.Replace(minimal, `"linux":{}`, `"linux":{"intelRdt":{"closID":"x"}}`, 1),
 		strings.Replace(minimal, `"linux":{}`, `"linux":{"resources":{"blockIO":{"weight":1}}}`, 1),

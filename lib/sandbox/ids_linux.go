@@ -100,3 +100,6 @@ func (id identity) check() error {
 	}
 	return nil
 }
+
+// hostUID is an id of the container as the caller's namespace has it.
+func (c *container) hostUID(uid uint32) (int, bool) { return int(uid), true }

@@ -33,22 +33,6 @@ func (m *mount) below(others []*mount) bool {
 	return false
 }
 
-// container collects what a container is made of, for the thread that makes it.
-type container struct {
-	bundle *Bundle
-	spec   *specs.Spec
-	opts   Options
-	filter func() ([]unix.SockFilter, error) // waits for the compiler
-	mounts []*mount
-	cgroup *cgroup // nil without limits
-
-	place   bundleDir // of the bundle, in the mount namespace
-	layers  *layers   // with an overlay
-	scratch detached  // on it, with an overlay
-	places  *places   // in the container's root
-	procFS  int       // a proc begun in the pid namespace, or -1
-}
-
 // prepareMounts reads the mounts of the specification and takes hold of those
 // parts of the host's tree that the container gets, while they still share
 // propagation with it: a mount that asks for "slave" keeps it.
@@ -327,6 +311,8 @@ func (c *container) fillCgroups(m *mount) error {
 
 // release closes what was taken hold of and not used.
 func (c *container) release() {
+	closeJoins(c.joins)
+	c.joins = nil
 	for _, m := range c.mounts {
 		if m.ready.fd >= 0 {
 			m.ready.close()

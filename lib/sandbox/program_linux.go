@@ -34,6 +34,7 @@ type program struct {
 	parts *part    // the last sealed one
 	first *part
 	mask  []uint64 // the caller's signal mask
+	keep  bool     // the arena, for the child goes on in it after its report
 }
 
 // part is a sealed list of steps, in the arena.
@@ -203,7 +204,9 @@ func start(flags uintptr, build func(p *program)) (*child, error) {
 // has not, the child is reaped and the error is a *stepError.
 func (c *child) started() error {
 	defer c.report.Close()
-	defer c.program.arena.free()
+	if !c.program.keep {
+		defer c.program.arena.free()
+	}
 	var buf [8]byte
 	_, err := io.ReadFull(c.report, buf[:])
 	if err == io.EOF {

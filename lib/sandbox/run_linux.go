@@ -9,8 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
-	"strings"
-	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,40 +23,8 @@ import (
 // EnterUserNamespace.
 func Run(ctx context.Context, b *Bundle, o Options) (Result, error) {
 	failed := Result{Status: 125}
-	spec, err := o.apply(b.Spec)
+	c, err := newContainer(b, o)
 	if err != nil {
-		return failed, err
-	}
-	if os.Geteuid() != 0 {
-		return failed, errors.New("run: an ordinary user needs a user namespace first")
-	}
-	if o.Warn != nil {
-		for _, w := range o.warnings() {
-			o.Warn(w)
-		}
-	}
-	_, _ = ownIDs(), InUserNamespace() // while /proc is the host's
-	// Until they execute, the container's processes have our memory.
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return failed, fmt.Errorf("hide memory: %w", err)
-	}
-	limits, err := o.Limits.with(spec.Linux.Resources)
-	if err != nil {
-		return failed, err
-	}
-	c := &container{bundle: b, spec: spec, opts: o, place: bundleDir{-1}, scratch: detached{-1}, procFS: -1}
-	c.filter = sync.OnceValues(func() ([]unix.SockFilter, error) { return seccompFilter(spec) })
-	if !o.NoSeccomp {
-		go func() { _, _ = c.filter() }() // while the namespaces are made
-	}
-	lacking, err := c.withoutLacking()
-	if err != nil {
-		return failed, err
-	}
-	if len(lacking) > 0 && o.Warn != nil {
-		o.Warn("not here, and left out: " + strings.Join(lacking, ", "))
-	}
-	if c.cgroup, err = newCgroup(limits, randomName()); err != nil {
 		return failed, err
 	}
 	if c.cgroup != nil {
@@ -99,40 +65,67 @@ func (c *container) run(ctx context.Context) (res Result, err error) {
 	if t.err != nil {
 		return res, t.err
 	}
-	if err := c.admit(t); err != nil {
+	talk, err := c.console()
+	if err != nil {
+		return res, errors.Join(err, t.abandon())
+	}
+	defer talk()
+	if err := c.admit(t.command); err != nil {
 		return res, err
 	}
-	pid := t.command.pid
 	if c.opts.Started != nil {
-		c.opts.Started(pid)
+		c.opts.Started(t.command.pid)
 	}
-	return c.await(ctx, t)
+	return c.await(ctx, t.command.pid, !t.ownTTY)
 }
 
-// admit lets the waiting command go on, once what only the outside can do for
+// console gives the near end of the container's terminal to who wants it, or
+// relays it, until finish is called.
+func (c *container) console() (finish func(), err error) {
+	if c.terminal == nil {
+		return func() {}, nil
+	}
+	c.terminal.far.Close()
+	near := c.terminal.near
+	if c.opts.Console != nil {
+		return func() {}, errors.Join(c.opts.Console(near), near.Close())
+	}
+	r, err := startRelay(near, c.opts.Stdin, c.opts.Stdout)
+	if err != nil {
+		return nil, fmt.Errorf("relay terminal: %w", err)
+	}
+	return r.finish, nil
+}
+
+// admit lets the waiting process go on, once what only the outside can do for
 // it has been done.
-func (c *container) admit(t *thread) error {
-	err := func() error {
-		if c.cgroup != nil {
-			if err := c.cgroup.enter(t.command.pid); err != nil {
-				return err
-			}
-		}
-		if adj := c.spec.Process.OOMScoreAdj; adj != nil {
-			file := "/proc/" + strconv.Itoa(t.command.pid) + "/oom_score_adj"
-			if err := os.WriteFile(file, []byte(strconv.Itoa(*adj)), 0); err != nil {
-				return fmt.Errorf("set oom score: %w", err)
-			}
-		}
-		_, err := t.ready.Write([]byte{1})
-		return err
-	}()
-	t.ready.Close()
-	serr := t.command.started()
+func (c *container) admit(l *launch) error {
+	err := c.prepareOutside(l.pid)
+	if err == nil {
+		_, err = l.ready.Write([]byte{1})
+	}
+	l.close()
+	serr := l.started()
 	if err != nil {
 		return err
 	}
 	return commandError(serr, c.spec.Process.Args[0])
+}
+
+// prepareOutside does for a process what it cannot do itself.
+func (c *container) prepareOutside(pid int) error {
+	if c.cgroup != nil {
+		if err := c.cgroup.enter(pid); err != nil {
+			return err
+		}
+	}
+	if adj := c.spec.Process.OOMScoreAdj; adj != nil {
+		file := "/proc/" + strconv.Itoa(pid) + "/oom_score_adj"
+		if err := os.WriteFile(file, []byte(strconv.Itoa(*adj)), 0); err != nil {
+			return fmt.Errorf("set oom score: %w", err)
+		}
+	}
+	return nil
 }
 
 // commandError tells the command's own faults from ours.
@@ -150,18 +143,18 @@ func commandError(err error, name string) error {
 	return fmt.Errorf("%q: %w: %w", name, ErrCommandNotInvocable, step.err)
 }
 
-// await waits for the command and ends the container with it.
-func (c *container) await(ctx context.Context, t *thread) (Result, error) {
-	foreground := !t.ownTTY && sharesTerminal()
-	stop := passSignals(t.command.pid, foreground, nil)
-	cancel := context.AfterFunc(ctx, func() { _ = unix.Kill(t.command.pid, unix.SIGKILL) })
-	err := ended(t.command.pid)
+// await waits for a process. shares says that it is on the caller's terminal.
+func (c *container) await(ctx context.Context, pid int, shares bool) (Result, error) {
+	foreground := shares && sharesTerminal()
+	stop := passSignals(pid, foreground, nil)
+	cancel := context.AfterFunc(ctx, func() { _ = unix.Kill(pid, unix.SIGKILL) })
+	err := ended(pid)
 	cancel() // as long as it is not reaped, its id is nobody else's
 	stop()
 	var status unix.WaitStatus
 	var usage unix.Rusage
 	if err == nil {
-		_, err = wait(t.command.pid, &status, &usage)
+		_, err = wait(pid, &status, &usage)
 	}
 	if foreground {
 		takeTerminal()

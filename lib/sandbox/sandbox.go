@@ -99,6 +99,17 @@ type Options struct {
 	NoNamespaces bool
 	// NoInit makes the command process 1 of its pid namespace.
 	NoInit bool
+	// Terminal gives the process a terminal of the container's own, as
+	// process.terminal does.
+	Terminal bool
+	// Console gets the near end of that terminal, which is closed when it
+	// returns. Nil has Run connect the caller's standard input and output.
+	Console func(near *os.File) error
+	// PreserveFDs is how many of the caller's descriptors from 3 on the process
+	// gets beside the standard ones.
+	PreserveFDs int
+	// SharedKeyring leaves the process in the caller's session keyring.
+	SharedKeyring bool
 	// Stdin, Stdout and Stderr are the process's; nil means the caller's.
 	Stdin, Stdout, Stderr *os.File
 	// Started is called with the process's id, seen from the caller, once the

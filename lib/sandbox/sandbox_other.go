@@ -31,6 +31,27 @@ func Run(context.Context, *Bundle, Options) (Result, error) {
 	return Result{Status: 125}, unsupported("run")
 }
 
+// CreateOptions is for Create.
+type CreateOptions struct {
+	Options
+	Gate string
+}
+
+// Created is what its maker must remember of a container.
+type Created struct {
+	PID     int      `json:"pid"`
+	Gate    string   `json:"gate"`
+	Command string   `json:"command"`
+	Steps   []string `json:"steps"`
+	Cgroups []string `json:"cgroups,omitempty"`
+}
+
+// Create returns ErrUnsupportedPlatform.
+func Create(*Bundle, CreateOptions) (*Created, error) { return nil, unsupported("create") }
+
+// Start returns ErrUnsupportedPlatform.
+func (*Created) Start() error { return unsupported("start") }
+
 // EnterUserNamespace does nothing: there is nothing to enter, and programs that
 // need no namespace go on.
 func EnterUserNamespace(UserNamespaceOptions) error { return nil }

@@ -27,9 +27,6 @@ func checkSpec(s *specs.Spec) error {
 		return fmt.Errorf("rootfsPropagation %q: only private is possible", s.Linux.RootfsPropagation)
 	}
 	for _, n := range s.Linux.Namespaces {
-		if n.Path != "" {
-			return fmt.Errorf("namespace %s: joining one by path is not possible yet", n.Type)
-		}
 		if namespaceFlags[n.Type] == 0 {
 			return fmt.Errorf("namespace %q is not known", n.Type)
 		}
@@ -86,6 +83,7 @@ func (o Options) apply(orig *specs.Spec) (*specs.Spec, error) {
 	if p.Cwd == "" {
 		p.Cwd = "/"
 	}
+	p.Terminal = p.Terminal || o.Terminal
 	if hasNamespace(&s, specs.UserNamespace) && !InUserNamespace() {
 		return nil, errors.New("the bundle's user namespace is not made for root: run as an ordinary user")
 	}
@@ -101,20 +99,26 @@ func (o Options) apply(orig *specs.Spec) (*specs.Spec, error) {
 
 func (o Options) namespaces(list []specs.LinuxNamespace) []specs.LinuxNamespace {
 	var out []specs.LinuxNamespace
-	network := o.Network == "none"
+	mount := specs.LinuxNamespace{Type: specs.MountNamespace}
+	var network *specs.LinuxNamespace
 	for _, n := range list {
 		switch {
-		case n.Type == specs.MountNamespace, n.Type == specs.UserNamespace:
+		case n.Type == specs.UserNamespace && InUserNamespace() && n.Path == "":
+		case n.Type == specs.MountNamespace:
+			mount = n
 		case n.Type == specs.NetworkNamespace:
-			network = network || o.Network != "host"
+			network = &n
 		case !o.NoNamespaces:
 			out = append(out, n)
 		}
 	}
-	if network && !o.NoNamespaces {
-		out = append(out, specs.LinuxNamespace{Type: specs.NetworkNamespace})
+	if o.Network == "none" {
+		network = &specs.LinuxNamespace{Type: specs.NetworkNamespace}
 	}
-	return append(out, specs.LinuxNamespace{Type: specs.MountNamespace})
+	if network != nil && o.Network != "host" && !o.NoNamespaces {
+		out = append(out, *network)
+	}
+	return append(out, mount)
 }
 
 func hasNamespace(s *specs.Spec, kind specs.LinuxNamespaceType) bool {

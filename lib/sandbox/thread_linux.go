@@ -18,9 +18,8 @@ import (
 // so that nothing outlives the program, whatever ends it.
 type thread struct {
 	err     error
-	command *child
+	command *launch
 	init    *child
-	ready   *os.File // to let the command go on
 	ownTTY  bool
 
 	root   *rootfs.Root
@@ -62,12 +61,17 @@ func onOwnThread(f func()) {
 	<-done
 }
 
+// abandon lets a command that still waits go, which fails, and reaps it.
+func (t *thread) abandon() error {
+	t.command.close()
+	return ignoreStep(t.command.started())
+}
+
 // leave ends the container and returns when nothing of it is left: no process,
-// no mount, no mount point. A command that still waits is let go, and fails.
+// no mount, no mount point.
 func (t *thread) leave() error {
-	if t.err != nil && t.ready != nil {
-		_ = t.ready.Close()
-		_ = t.command.started()
+	if t.err != nil && t.command != nil {
+		_ = t.abandon()
 	}
 	if t.init != nil {
 		_ = unix.Kill(t.init.pid, unix.SIGKILL)
@@ -89,14 +93,20 @@ func (t *thread) make(c *container) error {
 	if err := t.leaveHost(c); err != nil {
 		return err
 	}
-	if hasNamespace(c.spec, specs.PIDNamespace) && !c.opts.NoInit {
+	if c.newNamespace(specs.PIDNamespace) && !c.opts.NoInit {
 		if t.init, err = startInit(); err != nil {
 			return err
 		}
 	}
-	own := hasNamespace(c.spec, specs.PIDNamespace)
-	if t.command, t.ready, c.procFS, err = p.start(own); err != nil {
+	var begin []string
+	if hasNamespace(c.spec, specs.PIDNamespace) {
+		begin = []string{"proc"}
+	}
+	if t.command, err = p.start(begin); err != nil {
 		return err
+	}
+	if len(begin) > 0 {
+		c.procFS, t.command.begun = t.command.begun[0], nil
 	}
 	if err := t.furnish(c); err != nil {
 		return err
@@ -110,7 +120,12 @@ func (t *thread) make(c *container) error {
 	if err := c.settle(p); err != nil {
 		return err
 	}
-	return p.finish(t.command.program)
+	if c.terminal != nil {
+		if err := c.handTerminal(t.command, p.id); err != nil {
+			return err
+		}
+	}
+	return p.finish(t.command)
 }
 
 // leaveHost enters the namespaces. Nothing is mounted before the mounts of the
@@ -123,12 +138,13 @@ func (t *thread) leaveHost(c *container) (err error) {
 	if t.hostNS, err = unix.Open("/proc/thread-self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
 		return fmt.Errorf("open mount namespace: %w", err)
 	}
-	flags := 0
-	for _, n := range c.spec.Linux.Namespaces {
-		flags |= namespaceFlags[n.Type]
+	for _, j := range c.joins {
+		if err := j.enter(); err != nil {
+			return err
+		}
 	}
 	// The cgroup namespace is made by the command, once it is in its cgroup.
-	if err := unix.Unshare(flags &^ unix.CLONE_NEWCGROUP); err != nil {
+	if err := unix.Unshare(c.newFlags() &^ unix.CLONE_NEWCGROUP); err != nil {
 		return fmt.Errorf("unshare namespaces: %w", err)
 	}
 	if c.place, err = c.bundle.reopen(); err != nil {
@@ -168,7 +184,7 @@ func (t *thread) furnish(c *container) (err error) {
 	if c.places, err = newPlaces(t.root); err != nil {
 		return err
 	}
-	if hasNamespace(c.spec, specs.NetworkNamespace) {
+	if c.newNamespace(specs.NetworkNamespace) {
 		if err := raiseLoopback(); err != nil {
 			return err
 		}
@@ -178,6 +194,11 @@ func (t *thread) furnish(c *container) (err error) {
 	}
 	if err := c.attachMounts(); err != nil {
 		return err
+	}
+	if c.spec.Process.Terminal {
+		if err := c.makeTerminal(); err != nil {
+			return err
+		}
 	}
 	if err := c.setSysctls(); err != nil {
 		return err
@@ -256,7 +277,7 @@ func (t *thread) unmake(c *container) error {
 		}
 		errs = append(errs, unix.Close(t.hostNS))
 	}
-	if c.places != nil {
+	if c.places != nil && c.gate == nil { // else they are in use
 		c.places.clean()
 	}
 	if t.root != nil {

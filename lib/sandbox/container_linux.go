@@ -1,0 +1,90 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// container collects what a container is made of, for the thread that makes it.
+type container struct {
+	bundle *Bundle
+	spec   *specs.Spec
+	opts   Options
+	filter func() ([]unix.SockFilter, error) // waits for the compiler
+	mounts []*mount
+	cgroup *cgroup // nil without limits
+
+	joins    []join    // namespaces that others made
+	gate     *os.File  // where the process waits to be started, or nil
+	terminal *terminal // of its own, or nil
+
+	place   bundleDir // of the bundle, in the mount namespace
+	layers  *layers   // with an overlay
+	scratch detached  // on it, with an overlay
+	places  *places   // in the container's root
+	procFS  int       // a proc begun in the pid namespace, or -1
+}
+
+// newContainer checks what is asked for and makes what does not need the
+// container's namespaces. Who gets one removes its cgroup.
+func newContainer(b *Bundle, o Options) (*container, error) {
+	spec, err := o.apply(b.Spec)
+	if err != nil {
+		return nil, err
+	}
+	if os.Geteuid() != 0 {
+		return nil, errors.New("run: an ordinary user needs a user namespace first")
+	}
+	if o.Warn != nil {
+		for _, w := range o.warnings() {
+			o.Warn(w)
+		}
+	}
+	_, _ = ownIDs(), InUserNamespace() // while /proc is the host's
+	if err := hideMemory(); err != nil {
+		return nil, err
+	}
+	limits, err := o.Limits.with(spec.Linux.Resources)
+	if err != nil {
+		return nil, err
+	}
+	c := &container{bundle: b, spec: spec, opts: o, place: bundleDir{-1}, scratch: detached{-1}, procFS: -1}
+	c.compileFilter()
+	lacking, err := c.withoutLacking()
+	if err != nil {
+		return nil, err
+	}
+	if len(lacking) > 0 && o.Warn != nil {
+		o.Warn("not here, and left out: " + strings.Join(lacking, ", "))
+	}
+	if c.joins, err = openJoins(spec.Linux.Namespaces); err != nil {
+		return nil, err
+	}
+	if c.cgroup, err = newCgroup(limits, randomName()); err != nil {
+		closeJoins(c.joins)
+		return nil, err
+	}
+	return c, nil
+}
+
+// compileFilter has the seccomp filter made while the namespaces are.
+func (c *container) compileFilter() {
+	c.filter = sync.OnceValues(func() ([]unix.SockFilter, error) { return seccompFilter(c.spec) })
+	if !c.opts.NoSeccomp {
+		go func() { _, _ = c.filter() }()
+	}
+}
+
+// hideMemory: until they execute, the container's processes have our memory.
+func hideMemory() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("hide memory: %w", err)
+	}
+	return nil
+}
