@@ -1,9 +1,12 @@
 package sandbox
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -66,9 +69,12 @@ func newContainer(b *Bundle, o Options) (*container, error) {
 	if c.joins, err = openJoins(spec.Linux.Namespaces); err != nil {
 		return nil, err
 	}
-	if c.cgroup, err = newCgroup(limits, randomName()); err != nil {
+	if c.cgroup, err = newCgroup(limits, cmp.Or(o.Name, randomName())); err != nil {
 		closeJoins(c.joins)
 		return nil, err
+	}
+	if c.cgroup != nil && o.Cgroup != nil {
+		o.Cgroup(slices.Sorted(maps.Values(c.cgroup.dirs)))
 	}
 	return c, nil
 }

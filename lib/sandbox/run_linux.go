@@ -65,6 +65,11 @@ func (c *container) run(ctx context.Context) (res Result, err error) {
 	if t.err != nil {
 		return res, t.err
 	}
+	return c.attend(ctx, t)
+}
+
+// attend lets the command that waits go on and waits for its end.
+func (c *container) attend(ctx context.Context, t *thread) (res Result, err error) {
 	talk, err := c.console()
 	if err != nil {
 		return res, errors.Join(err, t.abandon())

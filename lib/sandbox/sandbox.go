@@ -15,7 +15,7 @@
 // thread leaves the mount namespace and with it everything that was mounted.
 //
 // It is not a life cycle manager: nothing is recorded, Run returns when the
-// process has ended.
+// process has ended. Enter runs a further process in a container that runs.
 //
 //	b, err := sandbox.OpenBundle(dir)
 //	...
@@ -72,59 +72,67 @@ var (
 )
 
 // Options changes what the bundle's config.json says. The zero value changes
-// nothing.
+// nothing. Its JSON has what can be said of a container that runs, and no
+// secrets.
 type Options struct {
 	// Args replaces process.args when it is not empty.
-	Args []string
+	Args []string `json:"args,omitempty"`
 	// Env entries "KEY=VALUE" replace or extend process.env.
-	Env []string
+	Env []string `json:"env,omitempty"`
 	// Mounts are added after the bundle's own.
-	Mounts []specs.Mount
+	Mounts []specs.Mount `json:"mounts,omitempty"`
 	// Readonly makes the root read-only.
-	Readonly bool
+	Readonly bool `json:"readonly,omitempty"`
 	// Hostname, User and Cwd replace the bundle's when not empty. User is in
 	// words, as for AnnotationUser.
-	Hostname, User, Cwd string
+	Hostname string `json:"hostname,omitempty"`
+	User     string `json:"user,omitempty"`
+	Cwd      string `json:"cwd,omitempty"`
 	// Network is "" (what the bundle says), "none" or "host".
-	Network string
+	Network string `json:"network,omitempty"`
 	// Secrets are by name what mounts and environment of the bundle speak of. Of
 	// those that it has not, Warn is told, and the process runs without.
-	Secrets map[string][]byte
+	Secrets map[string][]byte `json:"-"`
 	// Limits are applied by a cgroup made for the container.
-	Limits Limits
+	Limits Limits `json:"limits,omitzero"`
 	// NoSeccomp runs without a seccomp filter.
-	NoSeccomp bool
+	NoSeccomp bool `json:"noSeccomp,omitempty"`
 	// NoNamespaces keeps every namespace of the caller but the mount namespace,
 	// without which there would be no root.
-	NoNamespaces bool
+	NoNamespaces bool `json:"noNamespaces,omitempty"`
 	// NoInit makes the command process 1 of its pid namespace.
-	NoInit bool
+	NoInit bool `json:"noInit,omitempty"`
 	// Terminal gives the process a terminal of the container's own, as
 	// process.terminal does.
-	Terminal bool
+	Terminal bool `json:"terminal,omitempty"`
 	// Console gets the near end of that terminal, which is closed when it
 	// returns. Nil has Run connect the caller's standard input and output.
-	Console func(near *os.File) error
+	Console func(near *os.File) error `json:"-"`
 	// PreserveFDs is how many of the caller's descriptors from 3 on the process
 	// gets beside the standard ones.
-	PreserveFDs int
+	PreserveFDs int `json:"-"`
 	// SharedKeyring leaves the process in the caller's session keyring.
-	SharedKeyring bool
+	SharedKeyring bool `json:"sharedKeyring,omitempty"`
 	// Stdin, Stdout and Stderr are the process's; nil means the caller's.
-	Stdin, Stdout, Stderr *os.File
+	Stdin, Stdout, Stderr *os.File `json:"-"`
+	// Name is that of the container's cgroup; random when empty.
+	Name string `json:"-"`
+	// Cgroup is told the directories of the container's cgroup, if it has one,
+	// before the command is executed. Optional.
+	Cgroup func(dirs []string) `json:"-"`
 	// Started is called with the process's id, seen from the caller, once the
 	// command has been executed. Optional.
-	Started func(pid int)
+	Started func(pid int) `json:"-"`
 	// Warn gets one sentence for each thing a reader of the log should know,
 	// such as a level of isolation that was turned off. Optional.
-	Warn func(sentence string)
+	Warn func(sentence string) `json:"-"`
 }
 
 // Limits bounds a container's use of the machine. Zero means no limit.
 type Limits struct {
-	Memory int64   // bytes, swap included
-	CPUs   float64 // processors' worth of time, 1.5 is one and a half
-	Pids   int64   // processes and threads
+	Memory int64   `json:"memory,omitempty"` // bytes, swap included
+	CPUs   float64 `json:"cpus,omitempty"`   // processors' worth of time, 1.5 is one and a half
+	Pids   int64   `json:"pids,omitempty"`   // processes and threads
 }
 
 // Result tells how a container ended.

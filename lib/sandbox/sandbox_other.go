@@ -52,6 +52,14 @@ func Create(*Bundle, CreateOptions) (*Created, error) { return nil, unsupported(
 // Start returns ErrUnsupportedPlatform.
 func (*Created) Start() error { return unsupported("start") }
 
+// Enter returns ErrUnsupportedPlatform.
+func Enter(context.Context, Joint, *specs.Spec, Options) (Result, error) {
+	return Result{Status: 125}, unsupported("enter container")
+}
+
+// JoinUserNamespace returns ErrUnsupportedPlatform.
+func JoinUserNamespace(Joint, UserNamespaceOptions) error { return unsupported("enter container") }
+
 // EnterUserNamespace does nothing: there is nothing to enter, and programs that
 // need no namespace go on.
 func EnterUserNamespace(UserNamespaceOptions) error { return nil }

@@ -57,21 +57,10 @@ func enterUserNamespace(o UserNamespaceOptions) error {
 		return err
 	}
 	defer ready.Close()
-	env := mergeEnv(os.Environ(), append(o.Env, marker+"=1"))
-	c, err := start(unix.CLONE_NEWUSER|unix.CLONE_NEWNS, func(p *program) {
-		p.resetSignals()
-		p.prctl("follow the parent's death", unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL))
-		if !onTerminal() {
-			// A signal to the whole group comes once, by us. On a terminal the
-			// program must stay in the group that may read from it.
-			p.add("make process group", unix.SYS_SETPGID, 0, 0)
-		}
+	c, err := again(unix.CLONE_NEWUSER|unix.CLONE_NEWNS, o.Env, func(p *program) {
 		p.add("close pipe", unix.SYS_CLOSE, ready.Fd())
 		s := p.add("wait for the id mapping", unix.SYS_READ, goAhead.Fd(), pointer(p, make([]byte, 1)), 1)
 		s.kind, s.want = equals, 1
-		p.unmask()
-		argv, envp := p.texts(os.Args), p.texts(env)
-		p.add("execute the program again", unix.SYS_EXECVE, p.text("/proc/self/exe"), argv, envp)
 	})
 	goAhead.Close()
 	if err != nil {
@@ -89,6 +78,25 @@ func enterUserNamespace(o UserNamespaceOptions) error {
 	}
 	standIn(c.pid)
 	return nil // not reached
+}
+
+// again starts the program from its beginning, in a child that first does what
+// become lays out.
+func again(flags uintptr, env []string, become func(p *program)) (*child, error) {
+	env = mergeEnv(os.Environ(), append(env, marker+"=1"))
+	return start(flags, func(p *program) {
+		p.resetSignals()
+		if !onTerminal() {
+			// A signal to the whole group comes once, by us. On a terminal the
+			// program must stay in the group that may read from it.
+			p.add("make process group", unix.SYS_SETPGID, 0, 0)
+		}
+		p.prctl("follow the parent's death", unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL))
+		become(p)
+		p.unmask()
+		argv, envp := p.texts(os.Args), p.texts(env)
+		p.add("execute the program again", unix.SYS_EXECVE, p.text("/proc/self/exe"), argv, envp)
+	})
 }
 
 // ignoreStep drops the report of a child that was told to give up.
