@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -65,15 +64,15 @@ func (d *Dir) Prune(dryRun bool) (removed []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	recent := map[string]bool{}
+	var recent []string
 	for _, b := range list {
 		if !b.cut && len(recent) < MaxBuilds && time.Since(b.touched) < MaxAge {
-			recent[b.id] = true
+			recent = append(recent, b.id)
 		}
 	}
-	referred := sync.OnceValue(func() map[string]bool { return d.references(slices.Collect(maps.Keys(recent))...) })
+	referred := d.referredBy(recent)
 	for _, b := range list {
-		if recent[b.id] || d.runs(b) || d.references(b.id)[b.id] && referred()[b.id] {
+		if slices.Contains(recent, b.id) || d.runs(b) || d.references(b.id)[b.id] && referred(b.id) {
 			continue
 		}
 		removed = append(removed, b.id)
@@ -132,20 +131,31 @@ func (d *Dir) aged() ([]aged, error) {
 	return list, nil
 }
 
-// references are the builds whose output the records of builds refer to; one
-// that ran a command refers to itself. It looks for references alone: decoding a
-// hundred records takes longer.
-func (d *Dir) references(ids ...string) map[string]bool {
+// referredBy tells whether one of the builds refers to the output of another. It
+// reads no more of their records than it takes: mostly, that of the first.
+func (d *Dir) referredBy(ids []string) func(id string) bool {
 	found := map[string]bool{}
-	for _, id := range ids {
-		raw, err := os.ReadFile(filepath.Join(d.path, id, recordFile))
-		if err != nil {
-			continue // who cannot be read refers to nothing
+	return func(id string) bool {
+		for !found[id] && len(ids) > 0 {
+			maps.Copy(found, d.references(ids[0]))
+			ids = ids[1:]
 		}
-		for part := range bytes.SplitSeq(raw, []byte(`"log":"`)) {
-			if len(part) > 2*idBytes && isID(string(part[:2*idBytes])) {
-				found[string(part[:2*idBytes])] = true
-			}
+		return found[id]
+	}
+}
+
+// references are the builds whose output the record of id refers to; one that
+// ran a command refers to itself. It looks for references alone: decoding takes
+// longer.
+func (d *Dir) references(id string) map[string]bool {
+	found := map[string]bool{}
+	raw, err := os.ReadFile(filepath.Join(d.path, id, recordFile))
+	if err != nil {
+		return found // who cannot be read refers to nothing
+	}
+	for part := range bytes.SplitSeq(raw, []byte(`"log":"`)) {
+		if len(part) > 2*idBytes && isID(string(part[:2*idBytes])) {
+			found[string(part[:2*idBytes])] = true
 		}
 	}
 	return found
