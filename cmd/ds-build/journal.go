@@ -36,12 +36,14 @@ type journal struct {
 	context string // as it was given
 	opened  bool   // the first record is written
 
+	read, written int64 // bytes, of the steps that are done
+
 	mu      sync.Mutex             // guards outputs: steps of several stages begin and end at once
 	outputs map[string]*stepOutput // by the name of their log
 }
 
-func newJournal(s *cli.IO, o *options, operand string) (*journal, error) {
-	show, err := newProgress(s, o)
+func newJournal(s *cli.IO, o *options, operand string, w *watched) (*journal, error) {
+	show, err := newProgress(s, o, w)
 	if err != nil {
 		return nil, err
 	}
@@ -97,11 +99,12 @@ func names(refs []oci.Ref) []string {
 func (j *journal) event(e build.Event) {
 	j.open()
 	j.write(eventRecord{e, j.at()})
-	if j.log != nil && (e.Type == build.EventRun || e.Type == build.EventCache && e.Cache == "miss") {
-		j.log.Flush() // what follows may take long
+	if j.log != nil && (e.Type == build.EventRun || e.Cache == "miss") {
+		j.log.Flush() // what follows may take long, and somebody may follow
 	}
 	j.show.event(e)
 	if e.Type == build.EventDone {
+		j.read, j.written = j.read+e.Read, j.written+e.Written
 		j.mu.Lock()
 		delete(j.outputs, e.Log)
 		j.mu.Unlock()
@@ -144,7 +147,7 @@ func (o *stepOutput) Close() error { return errors.Join(o.show.Close(), o.log.Cl
 // returns the error that is left for the program to tell.
 func (j *journal) end(ctx context.Context, r *build.Result, err error) error {
 	j.open()
-	last := endRecord{Type: "end", Seconds: j.at()}
+	last := endRecord{Type: "end", Read: j.read, Written: j.written, Seconds: j.at()}
 	var f *failure
 	switch {
 	case err == nil:

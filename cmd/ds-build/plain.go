@@ -25,7 +25,7 @@ type lines struct {
 	mixed  bool         // lines of several steps were mixed
 }
 
-func newLines(s *cli.IO) *lines { return &lines{s: s, w: s.Stderr, flying: map[int]bool{}} }
+func newLines(s *cli.IO, w io.Writer) *lines { return &lines{s: s, w: w, flying: map[int]bool{}} }
 
 // line shows a line of its own.
 func (l *lines) line(format string, args ...any) {

@@ -27,7 +27,7 @@ type progress interface {
 	built(r *build.Result, tags []oci.Ref, took time.Duration)
 }
 
-func newProgress(s *cli.IO, o *options) (progress, error) {
+func newProgress(s *cli.IO, o *options, w *watched) (progress, error) {
 	s.Color(o.color)
 	kind := o.progress
 	if o.quiet && kind == "auto" {
@@ -38,11 +38,11 @@ func newProgress(s *cli.IO, o *options) (progress, error) {
 		if cli.Interactive(s.Stderr) {
 			return newLive(s), nil
 		}
-		return newLines(s), nil
+		return newLines(s, w), nil
 	case "plain":
-		return newLines(s), nil
+		return newLines(s, w), nil
 	case "json":
-		return &records{w: s.Stderr}, nil
+		return &records{w: w}, nil
 	case "none":
 		return &silence{s: s}, nil
 	}

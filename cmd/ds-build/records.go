@@ -57,6 +57,8 @@ type endRecord struct {
 	Failed    bool    `json:"failed,omitempty"`
 	Cancelled bool    `json:"cancelled,omitempty"`
 	Status    int     `json:"status,omitempty"`
+	Read      int64   `json:"read,omitempty"`
+	Written   int64   `json:"written,omitempty"`
 	Seconds   float64 `json:"seconds"`
 }
 

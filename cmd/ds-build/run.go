@@ -29,7 +29,13 @@ func (o *options) run(ctx context.Context, s *cli.IO, args []string) error {
 	if err := o.checkJobs(s); err != nil {
 		return err
 	}
-	j, err := newJournal(s, o, args[0])
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	shown, err := watch(s, cancel)
+	if err != nil {
+		return err
+	}
+	j, err := newJournal(s, o, args[0], shown)
 	if err != nil {
 		return err
 	}
@@ -147,12 +153,18 @@ func (o *options) settings() (settings, error) {
 }
 
 // sourceDate is the time of the image: a build argument of that name wins over
-// the environment.
+// the environment, whose value is an argument too. With neither it is zero.
 func (v *settings) sourceDate() (time.Time, error) {
-	if given, ok := v.args["SOURCE_DATE_EPOCH"]; ok {
-		if err := os.Setenv("SOURCE_DATE_EPOCH", given); err != nil {
-			return time.Time{}, err
+	const name = "SOURCE_DATE_EPOCH"
+	given, ok := v.args[name]
+	if !ok {
+		if given = os.Getenv(name); given == "" {
+			return time.Time{}, nil
 		}
+		v.args[name] = given
+	}
+	if err := os.Setenv(name, given); err != nil {
+		return time.Time{}, err
 	}
 	return cli.SourceDateEpoch()
 }

@@ -15,7 +15,7 @@ import (
 )
 
 func logsCommand() *cli.Command {
-	var asJSON bool
+	var asJSON, follow bool
 	return &cli.Command{
 		Name: "logs", Args: "[BUILD[:STEP]]",
 		Short: "List recent builds, or print what the commands of one printed.",
@@ -23,11 +23,13 @@ func logsCommand() *cli.Command {
 that gave it. STEP is the number of a step; what a step from the cache printed is that of
 the build that ran it. Without BUILD the builds are listed, the last first.
 
-    ds-store logs latest:3`,
+    ds-store logs latest:3
+    ds-store logs -f latest`,
 		Flags: func(f *cli.Flags) {
+			f.BoolVarP(&follow, "follow", "f", false, "wait for more until the build, or the step, is over")
 			f.BoolVar(&asJSON, "json", false, "print the list, or the records of BUILD, as lines of JSON")
 		},
-		Run: func(_ context.Context, stdio *cli.IO, args []string) error {
+		Run: func(ctx context.Context, stdio *cli.IO, args []string) error {
 			if err := operands(args, 0, 1, ""); err != nil {
 				return err
 			}
@@ -37,6 +39,10 @@ the build that ran it. Without BUILD the builds are listed, the last first.
 			}
 			logs := buildlog.New(root)
 			switch {
+			case follow && (asJSON || len(args) == 0):
+				return cli.Usagef("-f: want BUILD or BUILD:STEP, without --json")
+			case follow:
+				return followLogs(ctx, stdio, logs, args[0])
 			case len(args) == 0:
 				return listBuilds(stdio, logs, asJSON)
 			case asJSON:

@@ -69,6 +69,7 @@ complete -c docksmith -n '__fish_seen_subcommand_from history' -l json -d 'print
 complete -c docksmith -n '__fish_seen_subcommand_from history' -s h -l help -d 'show this help'
 complete -c docksmith -n '__fish_seen_subcommand_from history' -l version -d 'show the version'
 complete -c docksmith -n '__fish_seen_subcommand_from history' -a '(ds-store ls --null 2>/dev/null | tr \'\\0\' \'\\n\')'
+complete -c docksmith -n '__fish_seen_subcommand_from logs' -s f -l follow -d 'wait for more until the build, or the step, is over'
 complete -c docksmith -n '__fish_seen_subcommand_from logs' -l json -d 'print the list, or the records of BUILD, as lines of JSON'
 complete -c docksmith -n '__fish_seen_subcommand_from logs' -s h -l help -d 'show this help'
 complete -c docksmith -n '__fish_seen_subcommand_from logs' -l version -d 'show the version'

@@ -131,6 +131,7 @@ complete -c ds-store -n '__fish_seen_subcommand_from unpack' -s h -l help -d 'sh
 complete -c ds-store -n '__fish_seen_subcommand_from unpack' -l version -d 'show the version'
 complete -c ds-store -n '__fish_seen_subcommand_from unpack' -a '(ds-store ls --null 2>/dev/null | tr \'\\0\' \'\\n\')'
 complete -c ds-store -n '__fish_seen_subcommand_from unpack' -a '(__fish_complete_directories)'
+complete -c ds-store -n '__fish_seen_subcommand_from logs' -s f -l follow -d 'wait for more until the build, or the step, is over'
 complete -c ds-store -n '__fish_seen_subcommand_from logs' -l json -d 'print the list, or the records of BUILD, as lines of JSON'
 complete -c ds-store -n '__fish_seen_subcommand_from logs' -s h -l help -d 'show this help'
 complete -c ds-store -n '__fish_seen_subcommand_from logs' -l version -d 'show the version'

@@ -83,7 +83,8 @@ type Options struct {
 	// CanRun says whether programs of another architecture run here, or why
 	// not; nil is no for all. Its nil may be a guess.
 	CanRun func(oci.Platform) error
-	// Epoch is the time that files and image carry; default 1970.
+	// Epoch is the time that files and image carry; default that of an ARG
+	// SOURCE_DATE_EPOCH before the first FROM, else 1970.
 	Epoch time.Time
 	// Labels are added to the image.
 	Labels map[string]string
@@ -204,10 +205,6 @@ func newBuilder(ctx context.Context, p *plan.Plan, o Options) (*builder, error) 
 	if !given {
 		o.Platform = oci.HostPlatform()
 	}
-	if o.Epoch.IsZero() {
-		o.Epoch = time.Unix(0, 0)
-	}
-	o.Epoch = o.Epoch.UTC()
 	if o.Network == "" {
 		o.Network = NetworkNone
 	}
@@ -226,6 +223,9 @@ func newBuilder(ctx context.Context, p *plan.Plan, o Options) (*builder, error) 
 		return nil, err
 	}
 	if err := b.setGlobals(); err != nil {
+		return nil, err
+	}
+	if err := b.setEpoch(); err != nil {
 		return nil, err
 	}
 	return b, b.setOrder(ctx)

@@ -61,7 +61,9 @@ func (b *builder) copyFiles(ctx context.Context, s *stage, st *plan.Step) (Event
 	if c.from.stage == nil {
 		w.place = "context " + c.from.name + c.addresses()
 	}
-	return b.layerStep(ctx, s, w)
+	e, err := b.layerStep(ctx, s, w)
+	e.Read = bytesRead(append(c.fetched, c.tree)...)
+	return e, err
 }
 
 // newCopy evaluates the words of the step.

@@ -30,6 +30,11 @@ type Event struct {
 	// blob.
 	DiffID string `json:"diffID,omitempty"`
 	Size   int64  `json:"size,omitempty"`
+	// Read are the bytes of files of the context, of stages and of images that
+	// a step read, for its key and for its layer. Written is Size if the step
+	// put the blob into the store.
+	Read    int64 `json:"read,omitempty"`
+	Written int64 `json:"written,omitempty"`
 	// PeakMemory is what the command of a step had in memory at most, in bytes;
 	// see RunResult.
 	PeakMemory int64 `json:"peakMemory,omitempty"`

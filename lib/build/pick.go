@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"sync/atomic"
 
 	"docksmith/lib/buildctx"
 	"docksmith/lib/cache"
@@ -20,6 +21,25 @@ type tree struct {
 	files *buildctx.Context
 	root  *rootfs.Root // nil for the build context
 	close func()
+	read  *atomic.Int64 // bytes of files; nil: there are none
+}
+
+// countReads notes what is read from now on.
+func (t *tree) countReads() *tree {
+	t.read = &atomic.Int64{}
+	t.files = t.files.Counting(t.read)
+	return t
+}
+
+// bytesRead is how much was read of the trees.
+func bytesRead(trees ...*tree) int64 {
+	n := int64(0)
+	for _, t := range trees {
+		if t != nil && t.read != nil {
+			n += t.read.Load()
+		}
+	}
+	return n
 }
 
 // pick is a file or directory that a source operand means.

@@ -257,6 +257,6 @@ func (c *copyJob) openFetched(dir string, temp Temp) (*tree, error) {
 			temp.Close()
 		}
 	}}
-	c.fetched = append(c.fetched, t)
+	c.fetched = append(c.fetched, t.countReads())
 	return t, nil
 }

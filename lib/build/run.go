@@ -51,9 +51,15 @@ func (b *builder) runCommand(ctx context.Context, s *stage, st *plan.Step) (Even
 	if err := r.setMounts(ctx); err != nil {
 		return Event{}, err
 	}
-	return b.layerStep(ctx, s, &work{
+	e, err := b.layerStep(ctx, s, &work{
 		step: st, text: r.text(), pre: r.preimage(), quick: r.quick(), files: r.files(), place: r.place(), claim: r.holdCaches, make: r.make,
 	})
+	for _, m := range r.mounts {
+		if m.bind != nil {
+			e.Read += bytesRead(m.bind.tree)
+		}
+	}
+	return e, err
 }
 
 func (r *runJob) insecure() bool {

@@ -148,7 +148,7 @@ func (b *builder) proxyEnv(s *scope) []string {
 // or for documents that other programs make (a cache manifest, an SBOM, an index
 // around the image).
 var ownArgs = []string{
-	"SOURCE_DATE_EPOCH", "BUILDKIT_BUILD_NAME", cacheSpaceArg, "BUILDKIT_CONTEXT_KEEP_GIT_DIR",
+	epochArg, "BUILDKIT_BUILD_NAME", cacheSpaceArg, "BUILDKIT_CONTEXT_KEEP_GIT_DIR",
 	"BUILDKIT_DOCKERFILE_CHECK", "BUILDKIT_INLINE_CACHE", "BUILDKIT_MULTI_PLATFORM", hostnameArg,
 	"BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE", "BUILDKIT_SYNTAX",
 }

@@ -71,6 +71,9 @@ func (b *builder) layerStep(ctx context.Context, s *stage, w *work) (Event, erro
 	if out.layer != nil {
 		s.addLayer(*out.layer)
 		e.DiffID, e.Size = out.layer.DiffID.String(), out.layer.Size
+		if out.missed && mine {
+			e.Written = e.Size
+		}
 	}
 	b.record(s, w.text, out.layer == nil)
 	if w.quiet {

@@ -35,16 +35,17 @@ func (b *builder) openTree(ctx context.Context, src source) (*tree, error) {
 		return nil, err
 	}
 	files := buildctx.FromFile(second, buildctx.Options{Index: b.o.Index})
-	return &tree{files: files, root: root, close: func() {
+	t := &tree{files: files, root: root, close: func() {
 		files.Close()
 		root.Close()
-	}}, nil
+	}}
+	return t.countReads(), nil
 }
 
 // openFiles opens a directory that is no root; nil is an empty one.
 func (b *builder) openFiles(files *buildctx.Context) (*tree, error) {
 	if files != nil {
-		return &tree{files: files}, nil
+		return (&tree{files: files}).countReads(), nil
 	}
 	t, err := b.emptyTree()
 	if err == nil {

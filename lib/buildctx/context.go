@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,9 +27,10 @@ type Options struct {
 // against the root ("../f", "/f" and "f" are the same). Paths it returns are
 // clean, relative and "/"-separated.
 type Context struct {
-	root *os.File
-	fd   int
-	o    Options
+	root  *os.File
+	fd    int
+	o     Options
+	count *atomic.Int64 // nil: nobody counts
 }
 
 // Open opens dir, which may itself be reached through symbolic links. Close it
@@ -45,6 +47,14 @@ func Open(dir string, o Options) (*Context, error) {
 // no path.
 func FromFile(f *os.File, o Options) *Context {
 	return &Context{root: f, fd: int(f.Fd()), o: o}
+}
+
+// Counting is the same context, whose reading of files adds the bytes to n. It
+// is closed with c.
+func (c *Context) Counting(n *atomic.Int64) *Context {
+	counting := *c
+	counting.count = n
+	return &counting
 }
 
 // Close releases the directory. The index, if any, is the caller's to save.

@@ -130,6 +130,9 @@ func (r *Reader) Close() error {
 		return nil
 	}
 	r.finish()
+	if r.c.count != nil {
+		r.c.count.Add(r.read)
+	}
 	err := unix.Close(r.fd)
 	r.fd = -1
 	if r.hash != nil {

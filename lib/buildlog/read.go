@@ -196,6 +196,10 @@ func (b *Build) Record() (io.ReadCloser, error) {
 	return os.Open(filepath.Join(b.dir.path, b.ID, recordFile))
 }
 
+// ErrNoCommand says that a step has no output: it is one of those without a
+// command.
+var ErrNoCommand = errors.New("ran no command")
+
 // Output is what a step printed: by this build or, for a step that came from
 // the cache, by the one that ran it. It is empty for a step that printed
 // nothing. The caller closes it.
@@ -211,7 +215,7 @@ func (b *Build) Output(number int) (io.ReadCloser, error) {
 		}
 	}
 	if len(refs) == 0 {
-		return nil, fmt.Errorf("build %s: step %d (%s) ran no command", b.ID, number, firstLine(b.Steps[i].Text))
+		return nil, fmt.Errorf("build %s: step %d (%s) %w", b.ID, number, firstLine(b.Steps[i].Text), ErrNoCommand)
 	}
 	out := &outputs{}
 	for _, ref := range refs {
