@@ -25,6 +25,7 @@ func TestScript(t *testing.T) {
 		Setup:               setup,
 		Condition:           condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"agent":  agent,
 			"asuser": asUser,
 			"status": status,
 			"sh":     shell,

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -31,6 +32,13 @@ type agentProxy struct {
 	done  sync.WaitGroup
 }
 
+// backlog is how many clients may wait: one that finds it full is told to try
+// again, which few do for a socket of this kind. The kernel has a limit, too.
+const backlog = 4096
+
+// agentPatience is how long an agent may be too busy for a new connection.
+const agentPatience = 10 * time.Second
+
 // serveAgent listens on s in the directory dir until close.
 func serveAgent(dir string, s build.Socket) (_ *agentProxy, err error) {
 	p := &agentProxy{path: filepath.Join(dir, s.Name), to: s.To, conns: map[*os.File]bool{}}
@@ -51,7 +59,7 @@ func serveAgent(dir string, s build.Socket) (_ *agentProxy, err error) {
 	if err := unix.Lchown(p.path, int(s.UID), int(s.GID)); err != nil && !errors.Is(err, unix.EINVAL) {
 		return nil, fmt.Errorf("set owner of %s: %w", p.path, err)
 	}
-	if err := errors.Join(unix.Chmod(p.path, s.Mode), unix.Listen(fd, 16)); err != nil {
+	if err := errors.Join(unix.Chmod(p.path, s.Mode), unix.Listen(fd, backlog)); err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", p.path, err)
 	}
 	p.done.Go(p.accept)
@@ -97,66 +105,72 @@ func (p *agentProxy) accept() {
 			return // closed
 		}
 		if aerr == nil {
-			p.join(os.NewFile(uintptr(fd), "agent connection"))
+			client := os.NewFile(uintptr(fd), "agent connection")
+			p.done.Go(func() { p.join(client) })
 		}
 	}
 }
 
 // join connects a client with the agent.
 func (p *agentProxy) join(client *os.File) {
-	agent, err := dial(p.to)
-	if err != nil {
-		client.Close()
+	if !p.keep(client) {
 		return
 	}
-	if !p.keep(client, agent) {
+	defer p.drop(client)
+	agent, err := p.dial()
+	if err != nil || !p.keep(agent) {
 		return
 	}
+	defer p.drop(agent)
 	pass := func(to, from *os.File) {
 		_, _ = io.Copy(to, from)
 		_ = shutdown(to)
 	}
-	p.done.Go(func() {
-		var both sync.WaitGroup
-		both.Go(func() { pass(agent, client) })
-		both.Go(func() { pass(client, agent) })
-		both.Wait()
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		for _, c := range []*os.File{client, agent} {
-			c.Close()
-			delete(p.conns, c)
-		}
-	})
+	var both sync.WaitGroup
+	both.Go(func() { pass(agent, client) })
+	both.Go(func() { pass(client, agent) })
+	both.Wait()
 }
 
-func (p *agentProxy) keep(conns ...*os.File) bool {
+// keep notes a connection, for close to end; false if that has happened.
+func (p *agentProxy) keep(c *os.File) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, c := range conns {
-		if p.ended {
-			c.Close()
-		} else {
-			p.conns[c] = true
-		}
+	if p.ended {
+		c.Close()
+		return false
 	}
-	return !p.ended
+	p.conns[c] = true
+	return true
 }
 
-func dial(path string) (*os.File, error) {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+func (p *agentProxy) drop(c *os.File) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.Close()
+	delete(p.conns, c)
+}
+
+// dial connects to the agent. It does not block: an agent that was stopped must
+// not keep the build from its end.
+func (p *agentProxy) dial() (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
-	if err := withAddress(path, func(a unix.Sockaddr) error { return unix.Connect(fd, a) }); err != nil {
-		unix.Close(fd)
-		return nil, err
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		err := withAddress(p.to, func(a unix.Sockaddr) error { return unix.Connect(fd, a) })
+		if err == nil {
+			return os.NewFile(uintptr(fd), "agent"), nil
+		}
+		p.mu.Lock()
+		ended := p.ended
+		p.mu.Unlock()
+		if ended || !errors.Is(err, unix.EAGAIN) || time.Since(began) > agentPatience {
+			unix.Close(fd)
+			return nil, err
+		}
 	}
-	if err := unix.SetNonblock(fd, true); err != nil {
-		unix.Close(fd)
-		return nil, err
-	}
-	return os.NewFile(uintptr(fd), "agent"), nil
 }
 
 // shutdown tells the other end that nothing more comes.

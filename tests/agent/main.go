@@ -1,0 +1,109 @@
+// Command agent asks an ssh agent, as the scripts of the tests want it from
+// inside an image that has neither ssh nor a C library: "agent list" prints the
+// comments of its keys, "agent echo N" sends N bytes and wants them back, which
+// only the agent of the tests does, "agent many N" lists on N connections at once.
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "agent:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	n := 1
+	if len(args) == 2 {
+		n, _ = strconv.Atoi(args[1])
+	}
+	switch {
+	case len(args) == 1 && args[0] == "list":
+		return list(os.Stdout)
+	case len(args) == 2 && args[0] == "many":
+		return many(n)
+	case len(args) == 2 && args[0] == "echo":
+		sent := append([]byte{255}, bytes.Repeat([]byte("0123456789abcdef"), n/16)...)
+		got, err := ask(sent)
+		if err == nil && !bytes.Equal(sent, got) {
+			err = fmt.Errorf("%d bytes came back, not the %d that were sent", len(got), len(sent))
+		}
+		return err
+	}
+	return errors.New("usage: agent list | agent many N | agent echo N")
+}
+
+// many lists at the same time; all must say the same.
+func many(n int) error {
+	errs := make([]error, n)
+	outs := make([]bytes.Buffer, n)
+	var group sync.WaitGroup
+	for i := range n {
+		group.Go(func() { errs[i] = list(&outs[i]) })
+	}
+	group.Wait()
+	for i := range outs {
+		if !bytes.Equal(outs[i].Bytes(), outs[0].Bytes()) {
+			errs = append(errs, errors.New("they say different things"))
+		}
+	}
+	fmt.Print(outs[0].String())
+	return errors.Join(errs...)
+}
+
+// list prints what SSH_AGENTC_REQUEST_IDENTITIES gives.
+func list(w io.Writer) error {
+	answer, err := ask([]byte{11})
+	if err != nil {
+		return err
+	}
+	if len(answer) < 5 || answer[0] != 12 {
+		return fmt.Errorf("the answer is %q", answer)
+	}
+	rest := answer[5:]
+	for range binary.BigEndian.Uint32(answer[1:]) {
+		var comment []byte
+		_, rest = word(rest)
+		comment, rest = word(rest)
+		fmt.Fprintf(w, "%s\n", comment)
+	}
+	return nil
+}
+
+func word(b []byte) (first, rest []byte) {
+	n := binary.BigEndian.Uint32(b)
+	return b[4 : 4+n], b[4+n:]
+}
+
+// ask sends one message, says that there is no other, and reads to the end.
+func ask(message []byte) ([]byte, error) {
+	c, err := net.Dial("unix", os.Getenv("SSH_AUTH_SOCK"))
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	sent := make(chan error, 1)
+	go func() {
+		_, err := c.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(message))), message...))
+		sent <- errors.Join(err, c.(*net.UnixConn).CloseWrite())
+	}()
+	answer, err := io.ReadAll(c)
+	if err = errors.Join(err, <-sent); err != nil {
+		return nil, err
+	}
+	if len(answer) < 4 || int(binary.BigEndian.Uint32(answer)) != len(answer)-4 {
+		return nil, fmt.Errorf("the answer was cut after %d bytes", len(answer))
+	}
+	return answer[4:], nil
+}
