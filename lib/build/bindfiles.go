@@ -60,7 +60,7 @@ func (f *bindFiles) list(ctx context.Context) error {
 	if err := f.find(ctx); err != nil || f.items != nil {
 		return err
 	}
-	items, err := list(ctx, []pick{f.pick}, nil, func(p string) {
+	items, err := list(ctx, nil, []pick{f.pick}, nil, func(p string) {
 		f.b.warn(f.line, "the socket "+p+" is not mounted: it is nobody's outside the context")
 	})
 	if err == nil && len(items) > 0 && items[0].rel == "" {

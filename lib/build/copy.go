@@ -276,20 +276,12 @@ func (c *copyJob) findPaths(ctx context.Context, words []string) error {
 
 // list adds what picks hold to the items.
 func (c *copyJob) list(ctx context.Context, picks []pick) error {
-	items, err := list(ctx, picks, c.exclude, func(p string) {
+	items, err := list(ctx, c.items, picks, c.exclude, func(p string) {
 		c.b.warn(c.st.Line, "the socket "+p+" is not copied: a layer cannot hold it")
 	})
-	if err != nil {
-		return err
-	}
-	for i := range items {
-		if items[i].link > 0 {
-			items[i].link += len(c.items)
-		}
-	}
 	c.picks += len(picks)
-	c.items = append(c.items, items...)
-	return nil
+	c.items = items
+	return err
 }
 
 // files hashes the sources for the key.

@@ -239,9 +239,9 @@ func (e *MissingSourceError) Error() string { return e.Path + ": not in the cont
 
 func (e *MissingSourceError) Unwrap() error { return e.Err }
 
-// list walks the picks. Sockets, which no layer can hold, are told to skip.
-func list(ctx context.Context, picks []pick, exclude *buildctx.Ignore, skip func(path string)) ([]item, error) {
-	var items []item
+// list adds what the picks hold to items. Sockets, which no layer can hold, are
+// told to skip.
+func list(ctx context.Context, items []item, picks []pick, exclude *buildctx.Ignore, skip func(path string)) ([]item, error) {
 	names := map[[2]uint64]int{}
 	for i := range picks {
 		p := &picks[i]
@@ -278,6 +278,9 @@ func list(ctx context.Context, picks []pick, exclude *buildctx.Ignore, skip func
 					return nil, err
 				}
 			}
+			if len(items) == cap(items) { // append alone would copy each item some five times
+				items = append(make([]item, 0, max(2*len(items), 16)), items...)
+			}
 			items = append(items, it)
 		}
 	}
@@ -310,8 +313,7 @@ func hashItems(ctx context.Context, items []item) error {
 }
 
 func hashTree(ctx context.Context, t *tree, items []item) error {
-	var infos []buildctx.Info
-	var at []int
+	infos, at := make([]buildctx.Info, 0, len(items)), make([]int, 0, len(items))
 	for i := range items {
 		if items[i].info.Type == buildctx.File && items[i].link == 0 && !items[i].done {
 			infos, at = append(infos, items[i].info), append(at, i)
@@ -333,8 +335,12 @@ func keyFiles(items []item) []cache.File {
 	for i := range items {
 		it := &items[i]
 		f := cache.File{Path: it.pick.shown, Type: it.info.Type.String()}
-		if it.rel != "" {
-			f.Path = path.Join(it.pick.shown, it.rel)
+		switch {
+		case it.rel == "":
+		case f.Path == ".":
+			f.Path = it.rel
+		default:
+			f.Path = path.Join(f.Path, it.rel)
 		}
 		// Of a directory whose content alone is copied nothing else matters.
 		if it.rel != "" || it.info.Type != buildctx.Dir || it.pick.start != "" {

@@ -237,6 +237,9 @@ func (e *encoder) file(f *File) {
 	e.w.Write(f.Hash[:]) // a fixed length needs no other
 	e.n += int64(len(f.Hash))
 	e.number(uint64(len(f.Xattrs)))
+	if len(f.Xattrs) == 0 {
+		return // most have none, and a list of no names has to be made, too
+	}
 	for _, name := range slices.Sorted(maps.Keys(f.Xattrs)) {
 		e.text(name)
 		e.text(f.Xattrs[name])
