@@ -90,11 +90,7 @@ func (o *options) report(s *cli.IO, p *plan.Plan) error {
 	if err != nil {
 		return err
 	}
-	var all []dockerfile.Finding
-	for _, w := range p.Warnings {
-		all = append(all, dockerfile.Finding(w))
-	}
-	r := dockerfile.Report{File: p.File, Version: cli.Version(), Findings: rules.Select(all)}
+	r := dockerfile.Report{File: p.File, Version: cli.Version(), Findings: rules.Select(p.Warnings)}
 	if err := r.Write(s.Stdout, o.format); err != nil {
 		return err
 	}

@@ -90,14 +90,16 @@ func parse(s *cli.IO, args []string, o options) error {
 	} else if err != nil {
 		return err
 	}
-	p, err := o.plan(s, f)
-	if err != nil {
-		return err
-	}
 	if s.Flags.Changed("target") {
+		p := plan.New(f)
 		if err := p.Until(o.target); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
+		f.Stages = p.Stages
+	}
+	p, err := o.plan(s, f)
+	if err != nil {
+		return err
 	}
 	if o.check {
 		return o.report(s, p)

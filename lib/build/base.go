@@ -88,7 +88,7 @@ func (b *builder) checkBase(ctx context.Context, p *plan.Stage) error {
 // take files from are there, for whatever platform.
 func (b *builder) checkSources(p *plan.Stage) error {
 	for i := range p.Steps {
-		origins, err := b.origins(&p.Steps[i], p.Index)
+		origins, err := b.origins(p.Steps[i], p.Index)
 		if err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ func (b *builder) checkSources(p *plan.Stage) error {
 				missing.Near = dockerfile.DidYouMean(o.name, stageNames(b.plan.Stages[:p.Index]))
 			}
 			if err != nil {
-				st := &p.Steps[i]
+				st := p.Steps[i]
 				return b.fault(st.Line, fmt.Errorf("%s: %w", summary(st), err))
 			}
 		}

@@ -177,10 +177,10 @@ type builder struct {
 	globals  scope                    // arguments of FROM lines, platform arguments included
 	contexts map[string]*NamedContext // by contextName
 	target   int
-	order    []int               // needed stages, each after those it needs
-	total    int                 // instructions in them
-	first    map[int]int         // number of a stage's FROM among all instructions
-	triggers map[int][]plan.Step // ONBUILD triggers of a stage's base
+	order    []int                // needed stages, each after those it needs
+	total    int                  // instructions in them
+	first    map[int]int          // number of a stage's FROM among all instructions
+	triggers map[int][]*plan.Step // ONBUILD triggers of a stage's base
 	running  map[int]*running
 	result   Result
 
@@ -210,7 +210,7 @@ func newBuilder(ctx context.Context, p *plan.Plan, o Options) (*builder, error) 
 	}
 	b := &builder{
 		o: o, given: given, plan: p, escape: '\\',
-		first: map[int]int{}, triggers: map[int][]plan.Step{}, running: map[int]*running{},
+		first: map[int]int{}, triggers: map[int][]*plan.Step{}, running: map[int]*running{},
 		reading: make(chan struct{}, 1),
 		images:  map[string]*stage{}, used: map[string]bool{}, common: map[string]*common{},
 		pinned: map[int][]pinnedAdd{},

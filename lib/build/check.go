@@ -10,8 +10,7 @@ import (
 // check refuses, before anything of a stage runs, what this engine cannot do or
 // was not given leave to do.
 func (b *builder) check(s *plan.Stage) error {
-	for i := range s.Steps {
-		st := &s.Steps[i]
+	for _, st := range s.Steps {
 		if err := b.checkStep(st); err != nil {
 			return err
 		}

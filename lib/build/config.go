@@ -245,13 +245,13 @@ func triggerSource(st *plan.Step) string {
 	if len(text) >= len(st.Op) && strings.EqualFold(text[:len(st.Op)], st.Op) {
 		text = strings.TrimSpace(text[len(st.Op):])
 	}
-	if text == "" && st.Step != nil {
-		text = stepText(st.Step)
+	if text == "" && st.Trigger != nil {
+		text = stepText(st.Trigger)
 	}
 	var b strings.Builder
 	b.WriteString(text)
-	if st.Step != nil {
-		for _, d := range st.Step.Heredocs {
+	if st.Trigger != nil {
+		for _, d := range st.Trigger.Heredocs {
 			b.WriteString("\n" + d.Text + d.Name)
 		}
 	}

@@ -32,7 +32,7 @@ func (b *builder) resolveTarget() error {
 var errNoStage = errors.New("no such stage")
 
 // stagesLike names the stage that ref may have meant, else all that have names.
-func stagesLike(stages []plan.Stage, ref string) string {
+func stagesLike(stages []*plan.Stage, ref string) string {
 	names := stageNames(stages)
 	if near := dockerfile.DidYouMean(ref, names); near != "" || len(names) == 0 {
 		return near
@@ -40,7 +40,7 @@ func stagesLike(stages []plan.Stage, ref string) string {
 	return "; there are " + strings.Join(names, ", ")
 }
 
-func stageNames(stages []plan.Stage) []string {
+func stageNames(stages []*plan.Stage) []string {
 	var names []string
 	for _, s := range stages {
 		if s.Name != "" {
@@ -97,13 +97,13 @@ func (b *builder) setOrder(ctx context.Context) error {
 		}
 	}
 	for _, i := range b.order {
-		if err := b.check(&b.plan.Stages[i]); err != nil {
+		if err := b.check(b.plan.Stages[i]); err != nil {
 			return err
 		}
-		if err := b.checkBase(ctx, &b.plan.Stages[i]); err != nil {
+		if err := b.checkBase(ctx, b.plan.Stages[i]); err != nil {
 			return err
 		}
-		if err := b.checkSources(&b.plan.Stages[i]); err != nil {
+		if err := b.checkSources(b.plan.Stages[i]); err != nil {
 			return err
 		}
 	}
@@ -112,7 +112,7 @@ func (b *builder) setOrder(ctx context.Context) error {
 
 // needs lists the stages that stage i begins with or takes files from.
 func (b *builder) needs(ctx context.Context, i int) ([]int, error) {
-	s := &b.plan.Stages[i]
+	s := b.plan.Stages[i]
 	o, _, err := b.baseOf(s)
 	if err != nil {
 		return nil, b.fault(s.Line, err)
@@ -125,7 +125,7 @@ func (b *builder) needs(ctx context.Context, i int) ([]int, error) {
 		return nil, b.fault(s.Line, err)
 	}
 	for _, st := range slices.Concat(b.triggers[i], s.Steps) {
-		more, err := b.stepNeeds(&st, i)
+		more, err := b.stepNeeds(st, i)
 		if err != nil {
 			return nil, err
 		}

@@ -55,8 +55,8 @@ func (b *builder) setContexts() {
 	p := *b.plan
 	p.Stages = slices.Clone(p.Stages)
 	for i := range p.Stages {
-		if s := &p.Stages[i]; b.overridden(i) {
-			*s = plan.Stage{Index: s.Index, Name: s.Name, From: s.Name, Platform: s.Platform, Line: s.Line}
+		if s := p.Stages[i]; b.overridden(i) {
+			p.Stages[i] = &plan.Stage{Index: s.Index, Name: s.Name, From: s.Name, Platform: s.Platform, Line: s.Line}
 		}
 	}
 	b.plan = &p

@@ -81,7 +81,7 @@ func TestSourceOrigin(t *testing.T) {
 		{"4", "--from=4: that stage comes later"},
 		{"$X", "--from=$X: variables are not expanded here"},
 	} {
-		o, err := b.sourceOrigin(&p.Stages[2].Steps[0], "--from="+c.name, c.name, 2)
+		o, err := b.sourceOrigin(p.Stages[2].Steps[0], "--from="+c.name, c.name, 2)
 		got := ""
 		switch {
 		case err != nil:

@@ -98,20 +98,20 @@ func (b *builder) record(s *stage, text string, empty bool) {
 
 // buildStage executes the stage with index i.
 func (b *builder) buildStage(ctx context.Context, i int) (*stage, error) {
-	p := &b.plan.Stages[i]
+	p := b.plan.Stages[i]
 	s, err := b.begin(ctx, p)
 	if err != nil {
 		return nil, b.fault(p.Line, err)
 	}
-	for k := range b.triggers[i] {
-		if err := b.runStep(ctx, s, &b.triggers[i][k]); err != nil {
+	for _, st := range b.triggers[i] {
+		if err := b.runStep(ctx, s, st); err != nil {
 			return nil, b.fault(p.Line, fmt.Errorf("trigger of the base image: %w", err))
 		}
 	}
-	for k := range p.Steps {
+	for _, st := range p.Steps {
 		s.step++
-		if err := b.runStep(ctx, s, &p.Steps[k]); err != nil {
-			return nil, b.fault(p.Steps[k].Line, err)
+		if err := b.runStep(ctx, s, st); err != nil {
+			return nil, b.fault(st.Line, err)
 		}
 	}
 	return s, nil

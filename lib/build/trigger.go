@@ -13,7 +13,7 @@ import (
 // baseTriggers are the ONBUILD triggers of the base of a stage as steps of the
 // line that begins it. They are known before anything runs, because they too may
 // need stages. A base that cannot be had has none here: see checkBase.
-func (b *builder) baseTriggers(ctx context.Context, p *plan.Stage) ([]plan.Step, error) {
+func (b *builder) baseTriggers(ctx context.Context, p *plan.Stage) ([]*plan.Step, error) {
 	var texts []string
 	o, platform, err := b.baseOf(p)
 	if err != nil {
@@ -21,22 +21,22 @@ func (b *builder) baseTriggers(ctx context.Context, p *plan.Stage) ([]plan.Step,
 	}
 	if o.stage >= 0 {
 		steps := b.plan.Stages[o.stage].Steps
-		for k := range steps {
-			if st := &steps[k]; st.Op == dockerfile.Onbuild {
+		for _, st := range steps {
+			if st.Op == dockerfile.Onbuild {
 				texts = append(texts, triggerSource(st))
 			}
 		}
 	} else if base, err := b.base(ctx, o, platform); err == nil {
 		texts = base.onbuild
 	}
-	var steps []plan.Step
+	var steps []*plan.Step
 	for _, text := range texts {
 		st, err := parseTrigger(text, b.escape)
 		if err != nil {
 			return nil, fmt.Errorf("trigger %q of the base image: %w", text, err)
 		}
-		st.Line, st.EndLine = p.Line, 0
-		if err := b.checkStep(&st); err != nil {
+		st.Line, st.EndLine = p.Line, p.Line
+		if err := b.checkStep(st); err != nil {
 			return nil, err
 		}
 		steps = append(steps, st)
@@ -45,7 +45,7 @@ func (b *builder) baseTriggers(ctx context.Context, p *plan.Stage) ([]plan.Step,
 }
 
 // parseTrigger reads the text of an ONBUILD trigger as a configuration holds it.
-func parseTrigger(text string, escape byte) (plan.Step, error) {
+func parseTrigger(text string, escape byte) (*plan.Step, error) {
 	source := "FROM scratch\n" + text + "\n"
 	if escape == '`' {
 		source = "# escape=`\n" + source
@@ -55,16 +55,16 @@ func parseTrigger(text string, escape byte) (plan.Step, error) {
 		if located, ok := errors.AsType[*dockerfile.Error](err); ok {
 			err = located.Err
 		}
-		return plan.Step{}, err
+		return nil, err
 	}
 	p := plan.New(f)
 	if len(p.Stages) != 1 || len(p.Stages[0].Steps) != 1 {
-		return plan.Step{}, errors.New("not one instruction")
+		return nil, errors.New("not one instruction")
 	}
 	st := p.Stages[0].Steps[0]
 	switch st.Op {
 	case dockerfile.Onbuild, dockerfile.From, dockerfile.Maintainer:
-		return plan.Step{}, fmt.Errorf("%s is not allowed as a trigger", st.Op)
+		return nil, fmt.Errorf("%s is not allowed as a trigger", st.Op)
 	}
 	return st, nil
 }

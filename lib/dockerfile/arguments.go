@@ -1,6 +1,8 @@
 package dockerfile
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -12,46 +14,61 @@ var (
 	notTriggers = []string{From, Maintainer, Onbuild}
 )
 
+// opNamed finds an instruction by its name in any case.
+func opNamed(word string) (op string, ok bool) {
+	for _, op := range ops {
+		if len(op) == len(word) && strings.EqualFold(op, word) {
+			return op, true
+		}
+	}
+	return "", false
+}
+
 // arguments reads what follows the flags into Form and Args. Whether these
 // make sense is for Validate.
-func (in *Instruction) arguments(rest string, escape byte) (err error) {
+func (p *parser) arguments(in *Instruction, rest string) (err error) {
+	p.array = false
+	p.words = p.words[:0]
 	switch in.Op {
 	case Add, Copy, Volume:
-		if in.Args, in.array, err = jsonArray(rest); err == nil && !in.array {
-			in.Args = fields(rest)
+		if err = p.jsonArray(rest); err == nil && !p.array {
+			p.words = appendFields(p.words, rest)
 		}
 	case Expose, From:
-		in.Args = fields(rest)
+		p.words = appendFields(p.words, rest)
 	case Cmd, Entrypoint, Run, Shell:
-		in.Form, in.Args, err = command(rest)
-		in.array = in.Form == FormExec
+		in.Form, err = p.command(rest)
 	case Healthcheck:
-		err = in.healthcheck(rest)
+		err = p.healthcheck(in, rest)
 	case Env, Label:
-		in.Args, in.notes.oldForm, err = keyValues(in.Op, rest, escape)
+		p.words = appendQuotedWords(p.words, rest, p.src.escape)
+		p.src.notes.oldForm, err = p.keyValues(in.Op, rest)
 	case Arg:
-		in.Args = quotedWords(rest, escape)
+		p.words = appendQuotedWords(p.words, rest, p.src.escape)
 	default: // Maintainer, Stopsignal, User, Workdir
 		if rest != "" {
-			in.Args = []string{rest}
+			p.words = append(p.words, rest)
 		}
+	}
+	if len(p.words) > 0 || p.array {
+		in.Args = p.strings.copy(p.words)
 	}
 	return err
 }
 
 // command reads a command in either form.
-func command(rest string) (form string, args []string, err error) {
-	args, array, err := jsonArray(rest)
-	switch {
-	case err != nil:
-		return "", nil, err
-	case array:
-		return FormExec, args, nil
+func (p *parser) command(rest string) (form string, err error) {
+	if err := p.jsonArray(rest); err != nil {
+		return "", err
 	}
-	return FormShell, []string{rest}, nil
+	if p.array {
+		return FormExec, nil
+	}
+	p.words = append(p.words, rest)
+	return FormShell, nil
 }
 
-func (in *Instruction) healthcheck(rest string) (err error) {
+func (p *parser) healthcheck(in *Instruction, rest string) (err error) {
 	n := strings.IndexFunc(rest, unicode.IsSpace)
 	if n < 0 {
 		n = len(rest)
@@ -60,14 +77,27 @@ func (in *Instruction) healthcheck(rest string) (err error) {
 	if kind == "" {
 		return nil
 	}
-	in.Args = []string{strings.ToUpper(kind)}
+	kind = strings.ToUpper(kind)
+	p.words = append(p.words, kind)
 	if rest == "" {
 		return nil
 	}
-	form, args, err := command(rest)
-	if in.Args[0] == "CMD" {
+	form, err := p.command(rest)
+	if kind == "CMD" {
 		in.Form = form
 	}
-	in.Args = append(in.Args, args...)
 	return err
+}
+
+// Words are the names that this package knows: of instructions, of flags, of
+// checks. A reader of many need not keep a copy of each.
+func Words() []string {
+	words := slices.Clone(ops)
+	for _, flags := range flagTable {
+		words = slices.AppendSeq(words, maps.Keys(flags))
+	}
+	for _, rule := range Catalogue {
+		words = append(words, rule.Name)
+	}
+	return words
 }

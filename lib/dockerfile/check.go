@@ -1,9 +1,9 @@
 package dockerfile
 
 import (
-	"cmp"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Finding is what a check says about a line. Its text is one line.
@@ -33,14 +33,15 @@ type Base struct {
 }
 
 // Check applies every check, experimental ones included, to all stages; see
-// [Rules.Select]. Findings come in the order of the file. It takes time and
-// memory in proportion to the file, whatever is in it.
+// [Rules.Select]. Findings come in the order of the file, at most the first
+// hundred of each check and then one that says how many more there are. It takes
+// time and memory in proportion to the file, whatever is in it.
 //
 // The conditions are those of BuildKit, except that a name with a provision
 // for its absence, as in ${x:-word}, is not taken for undefined, and that an
 // unknown base image may define anything.
 func Check(f *File, o CheckOptions) []Finding {
-	c := &checker{f: f, o: o, x: Expander{f.Escape}, told: map[string]int{}}
+	c := &checker{f: f, o: o, x: Expander{f.Escape}, found: map[string]*findings{}, told: map[string]bool{}}
 	c.casing()
 	c.globals = c.header(o.Args, nil)
 	c.defaults = c.header(nil, samplePlatform)
@@ -49,10 +50,7 @@ func Check(f *File, o CheckOptions) []Finding {
 	for _, in := range f.Args {
 		c.written(in.Op, argNames(in), in.Line, in.notes)
 	}
-	slices.SortStableFunc(c.found, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Rule, b.Rule))
-	})
-	return c.found
+	return c.all()
 }
 
 // checker is one run over a file.
@@ -60,40 +58,36 @@ type checker struct {
 	f     *File
 	o     CheckOptions
 	x     Expander
-	found []Finding
+	found map[string]*findings
 
 	globals, defaults map[string]variable // of FROM lines: for this build; without build arguments
 	parents           []int               // the stage that each stage begins with, or -1
 	images            []string            // the image that it begins with; empty if unknown
 
 	scope     *scope
-	told      map[string]int // undefined names, by the instruction that was told of last
-	serial    int            // counts instructions
+	told      map[string]bool // undefined names of the current instruction
 	suggested int
-}
-
-func (c *checker) find(rule string, line int, words ...string) {
-	c.found = append(c.found, Finding{rule, line, strings.Join(words, " ")})
+	pairs     []pair // those of the current ENV
 }
 
 // casing compares the instructions' letters with those of the most.
 func (c *checker) casing() {
 	lower, upper := 0, 0
 	c.names(func(name string, _ int) {
-		switch name {
-		case strings.ToLower(name):
+		switch {
+		case !strings.ContainsFunc(name, unicode.IsUpper):
 			lower++
-		case strings.ToUpper(name):
+		case !strings.ContainsFunc(name, unicode.IsLower):
 			upper++
 		}
 	})
-	wanted, change := "upper", strings.ToUpper
+	wanted, wrong := "upper", unicode.IsLower
 	if lower > upper {
-		wanted, change = "lower", strings.ToLower
+		wanted, wrong = "lower", unicode.IsUpper
 	}
 	c.names(func(name string, line int) {
-		if name != change(name) {
-			c.find(ConsistentInstructionCasing, line, "instruction", quoted(name), "is not in", wanted, "case, as most are here")
+		if strings.ContainsFunc(name, wrong) && c.tells(ConsistentInstructionCasing, line) {
+			c.tell(ConsistentInstructionCasing, line, "instruction", quoted(name), "is not in", wanted, "case, as most are here")
 		}
 	})
 }
@@ -115,7 +109,10 @@ func (c *checker) names(yield func(name string, line int)) {
 
 // written checks how an instruction is written in the file. what are the names
 // that a comment above may describe.
-func (c *checker) written(op string, what []string, line int, n notes) {
+func (c *checker) written(op string, what []string, line int, n *notes) {
+	if n == nil {
+		return
+	}
 	if n.blank > 0 {
 		c.find(NoEmptyContinuation, n.blank, "blank line inside", op+":", "it will become an error; remove it, or make it a comment")
 	}
@@ -123,8 +120,8 @@ func (c *checker) written(op string, what []string, line int, n notes) {
 		c.find(LegacyKeyValueFormat, line, "write", op, "KEY=VALUE instead of", op, "KEY VALUE")
 	}
 	first, _, _ := strings.Cut(n.comment, " ")
-	if n.comment != "" && len(what) > 0 && !slices.Contains(what, first) {
-		c.find(InvalidDefinitionDescription, line, "the comment above describes", op, quoted(what[0]),
+	if n.comment != "" && len(what) > 0 && !slices.Contains(what, first) && c.tells(InvalidDefinitionDescription, line) {
+		c.tell(InvalidDefinitionDescription, line, "the comment above describes", op, quoted(what[0]),
 			"and does not begin with that name; put a blank line between them if it is about something else")
 	}
 }

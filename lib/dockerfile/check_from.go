@@ -13,6 +13,7 @@ type variable struct {
 	known bool // value is its value
 	set   bool // else it was declared only
 	env   bool // by ENV, which no ARG replaces
+	at    int  // of scope
 }
 
 // platformArgs are the arguments that FROM lines see without declaring them.
@@ -36,7 +37,7 @@ func (c *checker) header(args, platform map[string]string) map[string]variable {
 		if !known {
 			value, known = platform[name]
 		}
-		vars[name] = variable{value, known, true, false}
+		vars[name] = variable{value, known, true, false, 0}
 	}
 	for _, in := range c.f.Args {
 		for _, word := range in.Args {
@@ -102,10 +103,10 @@ func (c *checker) undefinedInFrom(s *Stage, undefined []string) {
 		_, more, _ := c.fromWord(s.Platform, c.globals)
 		undefined = append(undefined, more...)
 	}
-	c.serial++
+	c.forget()
 	for _, name := range undefined {
-		if c.told[name] != c.serial {
-			c.told[name] = c.serial
+		if !c.told[name] {
+			c.told[name] = true
 			c.find(UndefinedArgInFrom, s.Line, "no ARG before the first FROM declares $"+short(name)+c.nearest(name, c.globals))
 		}
 	}
@@ -136,15 +137,15 @@ func (c *checker) stageName(s *Stage, last map[string]int) {
 		if from == strings.ToLower(from) && as != strings.ToLower(as) || from == strings.ToUpper(from) && as != strings.ToUpper(as) {
 			c.find(FromAsCasing, s.Line, quoted(as), "is not in the case of", quoted(from))
 		}
-		if name != s.Name {
-			c.find(StageNameCasing, s.Line, "stage name", quoted(name), "is not in lower case")
+		if name != s.Name && c.tells(StageNameCasing, s.Line) {
+			c.tell(StageNameCasing, s.Line, "stage name", quoted(name), "is not in lower case")
 		}
 	}
-	if s.Name == "scratch" || s.Name == "context" {
-		c.find(ReservedStageName, s.Line, "stage name", quoted(s.Name), "has a meaning of its own: choose another")
+	if (s.Name == "scratch" || s.Name == "context") && c.tells(ReservedStageName, s.Line) {
+		c.tell(ReservedStageName, s.Line, "stage name", quoted(s.Name), "has a meaning of its own: choose another")
 	}
-	if i, ok := last[s.Name]; ok {
-		c.find(DuplicateStageName, s.Line, "stage name", quoted(s.Name), "is already that of line", strconv.Itoa(c.f.Stages[i].Line))
+	if i, ok := last[s.Name]; ok && c.tells(DuplicateStageName, s.Line) {
+		c.tell(DuplicateStageName, s.Line, "stage name", quoted(s.Name), "is already that of line", strconv.Itoa(c.f.Stages[i].Line))
 	}
 	var what []string
 	if s.Name != "" {

@@ -68,12 +68,12 @@ func (c *checker) bases() func(image string) stageState {
 		}
 		for _, kv := range b.base.Env {
 			name, value, _ := strings.Cut(kv, "=")
-			c.scope.put(name, variable{value, len(value) <= skimmed && value != "", true, true})
+			c.scope.put(name, variable{value, len(value) <= skimmed && value != "", true, true, 0})
 		}
 		for _, source := range b.base.OnBuild {
 			if in, err := ParseTrigger(image, source); err == nil && (in.Op == Env || in.Op == Arg) {
 				for _, name := range argNames(in) {
-					c.scope.put(name, variable{"", false, true, in.Op == Env})
+					c.scope.put(name, variable{"", false, true, in.Op == Env, 0})
 				}
 			}
 		}
@@ -85,9 +85,9 @@ func (c *checker) bases() func(image string) stageState {
 func (c *checker) stage(s *Stage, state *stageState) {
 	last := map[string]int{} // lines of instructions of which only the last counts
 	for _, in := range s.Steps {
-		c.serial++
+		c.forget()
 		var what []string
-		if in.notes.comment != "" && in.Op == Arg {
+		if in.notes != nil && in.Op == Arg {
 			what = argNames(in)
 		}
 		c.written(in.Op, what, in.Line, in.notes)
@@ -101,7 +101,9 @@ func (c *checker) stage(s *Stage, state *stageState) {
 		case Shell:
 			state.shell = true
 		case Maintainer:
-			c.find(MaintainerDeprecated, in.Line, "MAINTAINER is deprecated: write LABEL org.opencontainers.image.authors="+jsonString(short(in.Args[0])))
+			if c.tells(MaintainerDeprecated, in.Line) {
+				c.tell(MaintainerDeprecated, in.Line, "MAINTAINER is deprecated: write LABEL org.opencontainers.image.authors="+jsonString(short(in.Args[0])))
+			}
 		case Arg:
 			c.arg(in, state)
 		case Env:
@@ -211,17 +213,20 @@ func (c *checker) read(x Expander, in *Instruction, state *stageState, word stri
 
 func (c *checker) undefined(in *Instruction, names []string) {
 	for _, name := range names {
-		if _, declared := c.scope.vars[name]; declared || c.told[name] == c.serial {
+		if _, declared := c.scope.vars[name]; declared || c.told[name] {
 			continue
 		}
-		c.told[name] = c.serial
+		c.told[name] = true
+		if !c.tells(UndefinedVar, in.Line) {
+			continue
+		}
 		hint := ""
 		if _, global := c.globals[name]; global {
 			hint = ": declare it in this stage, ARG " + short(name)
 		} else {
 			hint = c.nearest(name, c.scope.vars)
 		}
-		c.find(UndefinedVar, in.Line, "$"+short(name)+" is not defined here"+hint)
+		c.tell(UndefinedVar, in.Line, "$"+short(name)+" is not defined here"+hint)
 	}
 }
 
@@ -248,21 +253,23 @@ func (c *checker) arg(in *Instruction, state *stageState) {
 	}
 }
 
+// pair is a name with its new value.
+type pair struct {
+	name string
+	v    variable
+}
+
 // env sets names; all values see what was set before.
 func (c *checker) env(in *Instruction, state *stageState) {
-	type pair struct {
-		name string
-		v    variable
-	}
-	pairs := make([]pair, 0, len(in.Args))
+	c.pairs = c.pairs[:0]
 	for _, word := range in.Args {
 		name, text, _ := strings.Cut(word, "=")
 		name, _ = c.skim(in, state, name, lexMode{quotes: true})
 		c.secret(in, name)
 		value, known := c.skim(in, state, text, lexMode{quotes: true})
-		pairs = append(pairs, pair{name, variable{value, known && len(value) <= skimmed, true, true}})
+		c.pairs = append(c.pairs, pair{name, variable{value, known && len(value) <= skimmed, true, true, 0}})
 	}
-	for _, p := range pairs {
+	for _, p := range c.pairs {
 		c.scope.put(p.name, p.v)
 	}
 }
@@ -270,8 +277,8 @@ func (c *checker) env(in *Instruction, state *stageState) {
 func (c *checker) workdir(in *Instruction, state *stageState) {
 	path, known := c.skim(in, state, in.Args[0], lexMode{quotes: true})
 	drive := len(path) > 1 && path[1] == ':'
-	if known && path != "" && path[0] != '/' && path[0] != '\\' && !drive && !state.workdir {
-		c.find(WorkdirRelativePath, in.Line, "WORKDIR", quoted(path), "is relative to wherever the base image is: begin with an absolute path")
+	if known && path != "" && path[0] != '/' && path[0] != '\\' && !drive && !state.workdir && c.tells(WorkdirRelativePath, in.Line) {
+		c.tell(WorkdirRelativePath, in.Line, "WORKDIR", quoted(path), "is relative to wherever the base image is: begin with an absolute path")
 	}
 	state.workdir = true
 }
@@ -285,11 +292,11 @@ func (c *checker) expose(in *Instruction, state *stageState) {
 		}
 		for port := range strings.FieldsSeq(value) {
 			number, protocol, _ := strings.Cut(port[strings.LastIndexByte(port, ':')+1:], "/")
-			if lower := strings.ToLower(protocol); protocol != lower {
-				c.find(ExposeProtoCasing, in.Line, "EXPOSE", quoted(port)+": write the protocol in lower case,", short(number+"/"+lower))
+			if lower := strings.ToLower(protocol); protocol != lower && c.tells(ExposeProtoCasing, in.Line) {
+				c.tell(ExposeProtoCasing, in.Line, "EXPOSE", quoted(port)+": write the protocol in lower case,", short(number+"/"+lower))
 			}
-			if strings.Contains(port, ":") {
-				c.find(ExposeInvalidFormat, in.Line, "EXPOSE", quoted(port)+": an address or a host port has no effect here, write", short(number))
+			if strings.Contains(port, ":") && c.tells(ExposeInvalidFormat, in.Line) {
+				c.tell(ExposeInvalidFormat, in.Line, "EXPOSE", quoted(port)+": an address or a host port has no effect here, write", short(number))
 			}
 		}
 	}
@@ -315,7 +322,7 @@ func (c *checker) secret(in *Instruction, name string) {
 		}
 		found = found || slices.Contains(secretWords, part)
 	}
-	if found {
-		c.find(SecretsUsedInArgOrEnv, in.Line, in.Op, quoted(name), "stays in the image or its history: use RUN --mount=type=secret")
+	if found && c.tells(SecretsUsedInArgOrEnv, in.Line) {
+		c.tell(SecretsUsedInArgOrEnv, in.Line, in.Op, quoted(name), "stays in the image or its history: use RUN --mount=type=secret")
 	}
 }

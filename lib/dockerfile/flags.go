@@ -63,18 +63,20 @@ func flagOf(op, name string) (flagKind, error) {
 
 // checkFlags is the part of Validate that looks at the flags.
 func (in *Instruction) checkFlags(escape byte) error {
-	seen := map[string]bool{}
+	var seen []string // short: a second one of a name ends the loop
 	for _, f := range in.Flags {
 		kind, err := flagOf(in.Op, f.Name)
 		switch {
 		case err != nil:
 			return err
-		case seen[f.Name] && kind != listFlag:
+		case kind != listFlag && slices.Contains(seen, f.Name):
 			return fmt.Errorf("%s --%s is given twice", in.Op, f.Name)
 		case kind == boolFlag && f.Value != "true" && f.Value != "false":
 			return fmt.Errorf("%s --%s: %s is neither true nor false", in.Op, f.Name, quoted(f.Value))
 		}
-		seen[f.Name] = true
+		if kind != listFlag {
+			seen = append(seen, f.Name)
+		}
 		if err := checkFlag(in.Op, f, escape); err != nil {
 			return fmt.Errorf("%s --%s: %w", in.Op, f.Name, err)
 		}

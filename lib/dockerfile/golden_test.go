@@ -37,18 +37,19 @@ func TestGolden(t *testing.T) {
 
 // outcome is what want.json holds.
 func outcome(t *testing.T, src []byte) []byte {
-	var v any
+	var line, b bytes.Buffer
 	f, err := dockerfile.Parse(bytes.NewReader(src), dockerfile.Options{})
 	if err == nil {
-		v = plan.New(f)
+		err = plan.Encode(&line, plan.New(f))
 	} else {
-		v = map[string]string{"error": err.Error()}
+		e := json.NewEncoder(&line)
+		e.SetEscapeHTML(false)
+		err = e.Encode(map[string]string{"error": err.Error()})
 	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	if err := e.Encode(v); err != nil {
+	if err == nil {
+		err = json.Indent(&b, line.Bytes(), "", "  ")
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()

@@ -69,7 +69,7 @@ func (p *parser) heredocs(in *Instruction, text string) error {
 		in = in.Trigger
 	}
 	switch {
-	case in.Op != Add && in.Op != Copy && in.Op != Run, in.array, !strings.Contains(text, "<<"):
+	case in.Op != Add && in.Op != Copy && in.Op != Run, p.array, !strings.Contains(text, "<<"):
 		return nil
 	}
 	docs, err := introduced(text)

@@ -60,7 +60,7 @@ type Stage struct {
 	// Steps are the instructions of the stage.
 	Steps []*Instruction
 
-	notes notes
+	notes *notes
 }
 
 // Instruction is one instruction of a stage. What Args holds depends on Op:
@@ -93,8 +93,7 @@ type Instruction struct {
 	// Trigger is the instruction of an ONBUILD.
 	Trigger *Instruction
 
-	array bool // the arguments were a JSON array
-	notes notes
+	notes *notes // nil where there is nothing to tell
 }
 
 // Flag is one --name=value. A boolean flag has the value "true" or "false".
@@ -125,6 +124,43 @@ func (in *Instruction) Flag(name string) (value string, ok bool) {
 		}
 	}
 	return "", false
+}
+
+// FlagAll returns the values of a flag that may repeat, in order.
+func (in *Instruction) FlagAll(name string) []string {
+	var all []string
+	for _, f := range in.Flags {
+		if f.Name == name {
+			all = append(all, f.Value)
+		}
+	}
+	return all
+}
+
+// IsSet tells whether a boolean flag is on.
+func (in *Instruction) IsSet(name string) bool {
+	v, _ := in.Flag(name)
+	return v == "true"
+}
+
+// Script is what the shell of a RUN in shell form gets to read. Where the
+// command is nothing but a here-document, that is the document itself and
+// alone is true: a document that begins with "#!" is meant to be executed as a
+// file then. Otherwise the documents follow the command, for the shell to
+// attach.
+func (in *Instruction) Script() (script string, alone bool) {
+	if len(in.Args) == 0 {
+		return "", false
+	}
+	if _, ok := HeredocWord(in.Args[0]); ok && len(in.Heredocs) > 0 {
+		return in.Heredocs[0].Text, true
+	}
+	var b strings.Builder
+	b.WriteString(in.Args[0])
+	for _, d := range in.Heredocs {
+		b.WriteString("\n" + d.Text + d.Name)
+	}
+	return b.String(), false
 }
 
 // Source is the instruction with its here-documents, as a Dockerfile can hold

@@ -27,14 +27,14 @@ func Parse(r io.Reader, o Options) (*File, error) {
 	if o.Name == "" {
 		o.Name = "Dockerfile"
 	}
-	data, err := io.ReadAll(io.LimitReader(r, MaxSize+1))
+	data, err := readText(io.LimitReader(r, MaxSize+1))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", o.Name, err)
 	}
 	if len(data) > MaxSize {
 		return nil, &Error{o.Name, 1, fmt.Errorf("the file is larger than %d bytes", MaxSize)}
 	}
-	p := &parser{opt: o, src: newSource(string(data))}
+	p := &parser{opt: o, src: newSource(data)}
 	if err := p.file(); err != nil {
 		return nil, &Error{o.Name, max(p.line, 1), err}
 	}
@@ -58,6 +58,11 @@ type parser struct {
 	src  *source
 	out  File
 	line int // where the current instruction begins
+
+	array        bool // the arguments of the current instruction were a JSON array
+	instructions slab[Instruction]
+	strings      slab[string]
+	words        []string // those of the current instruction
 }
 
 func (p *parser) file() error {
@@ -137,7 +142,6 @@ func (p *parser) trigger() (*Instruction, error) {
 func (p *parser) next() (*Instruction, error) {
 	text, start, err := p.src.logical()
 	p.line = start
-	about := p.src.notes
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +156,7 @@ func (p *parser) next() (*Instruction, error) {
 		return nil, err
 	}
 	in.Line, in.EndLine = start, p.src.line
-	in.notes.comment, in.notes.blank = about.comment, about.blank
+	in.notes = p.src.notes.of(in.Op)
 	if in.Trigger != nil {
 		in.Trigger.Line, in.Trigger.EndLine = in.Line, in.EndLine
 	}
@@ -176,10 +180,12 @@ func (p *parser) instruction(text string) (*Instruction, error) {
 		return nil, errors.New("a line continuation without an instruction")
 	}
 	word, words, rest := splitCommand(text, p.src.escape)
-	in := &Instruction{Op: strings.ToUpper(word), Text: text}
-	if !slices.Contains(ops, in.Op) {
-		return nil, fmt.Errorf("unknown instruction %s%s", quoted(word), DidYouMean(in.Op, ops))
+	op, ok := opNamed(word)
+	if !ok {
+		return nil, fmt.Errorf("unknown instruction %s%s", quoted(word), DidYouMean(strings.ToUpper(word), ops))
 	}
+	in := &p.instructions.take(1)[0]
+	in.Op, in.Text = op, text
 	var err error
 	if in.Flags, err = parseFlags(in.Op, words); err != nil {
 		return nil, err
@@ -187,7 +193,7 @@ func (p *parser) instruction(text string) (*Instruction, error) {
 	if in.Op == Onbuild {
 		return in, p.onbuild(in, rest)
 	}
-	if err := in.arguments(rest, p.src.escape); err != nil {
+	if err := p.arguments(in, rest); err != nil {
 		return nil, err
 	}
 	if p.opt.Strict && in.Op == Cmd && in.Form != FormExec {
@@ -201,11 +207,12 @@ func (p *parser) onbuild(in *Instruction, rest string) error {
 		return errors.New("ONBUILD needs an instruction")
 	}
 	word, _, _ := strings.Cut(rest, " ")
-	if op := strings.ToUpper(strings.TrimSpace(firstField(word))); slices.Contains(notTriggers, op) {
+	if op, _ := opNamed(strings.TrimSpace(firstField(word))); slices.Contains(notTriggers, op) {
 		return fmt.Errorf("%s cannot be a trigger of ONBUILD", op)
 	}
 	trigger, err := p.instruction(rest)
 	in.Trigger = trigger
+	p.src.notes.oldForm = false // of the trigger: it counts where that runs
 	return err
 }
 

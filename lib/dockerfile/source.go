@@ -14,15 +14,26 @@ type source struct {
 	pos  int
 	line int // lines read so far
 	directives
-	notes notes // about the line that logical returned last
+	notes notes // about the line that logical returned last; the parser sets oldForm
 }
 
 // notes are what the checks want to know about how an instruction is written
 // and its parsed form does not tell.
 type notes struct {
-	comment string // the comment on the line above, if there is one
+	comment string // the comment on the line above, for ARG and FROM
 	blank   int    // the first blank line between continuation lines, or 0
 	oldForm bool   // ENV KEY value
+}
+
+// of are the notes that matter for an instruction, nil if there are none.
+func (n notes) of(op string) *notes {
+	if op != Arg && op != From {
+		n.comment = ""
+	}
+	if n == (notes{}) {
+		return nil
+	}
+	return &n
 }
 
 func newSource(data string) *source {
@@ -176,4 +187,23 @@ func (d *directives) see(line string, number int) error {
 	}
 	d.escape = value[0]
 	return nil
+}
+
+// readText reads all of r. It doubles its memory where it has to, and the text
+// needs no copy in the end.
+func readText(r io.Reader) (string, error) {
+	var text strings.Builder
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := r.Read(buf)
+		if free := text.Cap() - text.Len(); n > free {
+			text.Grow(max(n, text.Len()))
+		}
+		text.Write(buf[:n])
+		if err == io.EOF {
+			return text.String(), nil
+		} else if err != nil {
+			return "", err
+		}
+	}
 }

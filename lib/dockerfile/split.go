@@ -75,15 +75,34 @@ func flagWord(s string, escape byte) (word, rest string) {
 }
 
 // fields splits at blanks and knows no quotes.
-func fields(s string) []string { return strings.FieldsFunc(s, blank) }
+func fields(s string) []string { return appendFields(nil, s) }
 
-// quotedWords splits at blanks outside of quotes; quotes and escapes stay.
-func quotedWords(s string, escape byte) []string {
-	var words []string
+func appendFields(words []string, s string) []string {
+	from := -1 // where the current word starts
+	for i := 0; i < len(s); i++ {
+		switch isBlank := blank(rune(s[i])); {
+		case isBlank && from >= 0:
+			words = append(words, s[from:i])
+			from = -1
+		case !isBlank && from < 0:
+			from = i
+		}
+	}
+	if from >= 0 {
+		words = append(words, s[from:])
+	}
+	return words
+}
+
+// appendQuotedWords splits at blanks outside of quotes; quotes and escapes stay.
+func appendQuotedWords(words []string, s string, escape byte) []string {
 	from := -1 // where the current word starts
 	var quote rune
 	for i := 0; i < len(s); {
-		r, n := utf8.DecodeRuneInString(s[i:])
+		r, n := rune(s[i]), 1
+		if r >= utf8.RuneSelf {
+			r, n = utf8.DecodeRuneInString(s[i:])
+		}
 		switch {
 		case from < 0 && unicode.IsSpace(r):
 			i += n
@@ -96,8 +115,11 @@ func quotedWords(s string, escape byte) []string {
 			words = append(words, s[from:i])
 			from = -1
 		case r == rune(escape) && quote != '\'':
-			if i+n == len(s) {
-				return appendWord(words, s[from:i]) // a lone escape character at the end is dropped
+			if i+n == len(s) { // a lone escape character at the end is dropped
+				if from < i {
+					words = append(words, s[from:i])
+				}
+				return words
 			}
 			_, more := utf8.DecodeRuneInString(s[i+n:])
 			n += more
@@ -114,52 +136,99 @@ func quotedWords(s string, escape byte) []string {
 	return words
 }
 
-func appendWord(words []string, word string) []string {
-	if word == "" {
-		return words
+// keyValues looks at the words of an ENV or LABEL: KEY=VALUE, or in the old
+// form a key and everything behind it as its value, which makes one word.
+func (p *parser) keyValues(op, rest string) (oldForm bool, err error) {
+	if len(p.words) == 0 || strings.IndexByte(p.words[0], '=') >= 0 {
+		return false, nil
 	}
-	return append(words, word)
-}
-
-// keyValues reads the arguments of ENV and LABEL: KEY=VALUE words, or in the
-// old form a key and everything behind it as its value.
-func keyValues(op, rest string, escape byte) (args []string, oldForm bool, err error) {
-	words := quotedWords(rest, escape)
-	if len(words) == 0 {
-		return nil, false, nil
+	key := firstField(rest)
+	value := strings.TrimLeftFunc(rest[len(key):], blank)
+	if value == "" {
+		return false, fmt.Errorf("%s %s has no value: write %s %s=VALUE", op, quoted(key), op, key)
 	}
-	if !strings.Contains(words[0], "=") {
-		key := firstField(rest)
-		value := strings.TrimLeftFunc(rest[len(key):], blank)
-		if value == "" {
-			return nil, false, fmt.Errorf("%s %s has no value: write %s %s=VALUE", op, quoted(key), op, key)
-		}
-		return []string{key + "=" + value}, true, nil
-	}
-	return words, false, nil
+	p.words = append(p.words[:0], key+"="+value)
+	return true, nil
 }
 
 var errNotStrings = errors.New("a JSON array must hold strings only")
 
-// jsonArray reads the exec form. ok is false where rest is no JSON array, which
-// makes it the other form; an array of other things is an error.
-func jsonArray(rest string) (words []string, ok bool, err error) {
-	if !strings.HasPrefix(rest, "[") || !json.Valid([]byte(rest)) {
-		return nil, false, nil
+// jsonArray reads the exec form into the words. If rest is no JSON array, which
+// makes it the other form, it leaves them alone; an array of other things is an
+// error.
+func (p *parser) jsonArray(rest string) (err error) {
+	if !strings.HasPrefix(rest, "[") {
+		return nil
+	}
+	if p.array = p.plainArray(rest); p.array {
+		return nil
+	}
+	text := []byte(rest)
+	if !json.Valid(text) {
+		return nil
 	}
 	var items []*string // null would pass as an empty string
-	if err := json.Unmarshal([]byte(rest), &items); err != nil {
-		return nil, false, errNotStrings
+	if err := json.Unmarshal(text, &items); err != nil {
+		return errNotStrings
 	}
-	words = make([]string, len(items))
-	for i, s := range items {
+	for _, s := range items {
 		if s == nil {
-			return nil, false, errNotStrings
+			return errNotStrings
 		}
-		words[i] = *s
+		p.words = append(p.words, *s)
 	}
-	return words, true, nil
+	p.array = true
+	return nil
 }
+
+// plainArray reads a JSON array of strings without escapes, which nearly all
+// are, at a fraction of the cost.
+func (p *parser) plainArray(s string) bool {
+	before := len(p.words)
+	s = trimJSON(s[1:])
+	if s == "]" {
+		return true
+	}
+	for more := true; more; {
+		word, rest, ok := plainString(s)
+		if !ok {
+			break
+		}
+		p.words = append(p.words, word)
+		if s = trimJSON(rest); s == "]" {
+			return true
+		}
+		if s, more = strings.CutPrefix(s, ","); more {
+			s = trimJSON(s)
+		}
+	}
+	p.words = p.words[:before]
+	return false
+}
+
+// plainString reads a string of JSON if there is no escape in it.
+func plainString(s string) (word, rest string, ok bool) {
+	if s, ok = strings.CutPrefix(s, `"`); !ok {
+		return "", "", false
+	}
+	n := strings.IndexByte(s, '"')
+	if n < 0 || !plainJSON(s[:n]) {
+		return "", "", false
+	}
+	return s[:n], s[n+1:], true
+}
+
+func plainJSON(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] < ' ' || s[i] == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+// trimJSON takes the blanks off that JSON knows.
+func trimJSON(s string) string { return strings.TrimLeft(s, " \t\r\n") }
 
 func jsonString(s string) string {
 	var b strings.Builder

@@ -1,31 +1,20 @@
 package plan
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode"
 
 	"docksmith/lib/dockerfile"
 )
 
-// Warning is what a check found in the Dockerfile.
-type Warning struct {
-	Rule string `json:"rule"`
-	Line int    `json:"line"`
-	Text string `json:"text"`
-}
-
 // Check makes the plan of a Dockerfile with what the checks find in it: all of
 // it, whatever its check directive says, for who reads the plan may be told
 // otherwise.
 func Check(f *dockerfile.File, o dockerfile.CheckOptions) *Plan {
 	p := New(f)
-	for _, w := range dockerfile.Check(f, o) {
-		p.Warnings = append(p.Warnings, Warning(w))
-	}
+	p.Warnings = dockerfile.Check(f, o)
 	return p
 }
 
@@ -39,7 +28,7 @@ func (p *Plan) Findings(o dockerfile.CheckOptions) []dockerfile.Finding {
 	}
 	for _, w := range p.Warnings {
 		if !ofBuild(w.Rule) {
-			all = append(all, dockerfile.Finding(w))
+			all = append(all, w)
 		}
 	}
 	for _, f := range dockerfile.Check(p.Dockerfile(), o) {
@@ -47,36 +36,19 @@ func (p *Plan) Findings(o dockerfile.CheckOptions) []dockerfile.Finding {
 			all = append(all, f)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b dockerfile.Finding) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Rule, b.Rule))
-	})
+	dockerfile.SortFindings(all)
 	return all
 }
 
 // Dockerfile is the plan as the Dockerfile package knows it. It shares memory
 // with the plan.
 func (p *Plan) Dockerfile() *dockerfile.File {
-	f := &dockerfile.File{Name: p.File, Syntax: p.Syntax, Check: p.Check, Escape: '\\'}
+	f := &dockerfile.File{Name: p.File, Syntax: p.Syntax, Check: p.Check, Escape: '\\', Stages: p.Stages}
 	if p.Escape != "" {
 		f.Escape = p.Escape[0]
 	}
-	for _, a := range p.Args {
-		word := a.Name
-		if a.Default != nil {
-			word += "=" + *a.Default
-		}
-		f.Args = append(f.Args, &dockerfile.Instruction{Op: dockerfile.Arg, Line: a.Line, EndLine: a.Line, Args: []string{word}})
-	}
-	for i := range p.Stages {
-		s := &p.Stages[i]
-		stage := &dockerfile.Stage{
-			Index: s.Index, Name: s.Name, From: s.From, Platform: s.Platform,
-			Line: s.Line, EndLine: max(s.Line, s.EndLine), Text: s.Text,
-		}
-		for j := range s.Steps {
-			stage.Steps = append(stage.Steps, s.Steps[j].Instruction())
-		}
-		f.Stages = append(f.Stages, stage)
+	for i := range p.Args {
+		f.Args = append(f.Args, p.Args[i].instruction())
 	}
 	return f
 }
@@ -84,7 +56,7 @@ func (p *Plan) Dockerfile() *dockerfile.File {
 // checkWarnings makes sure that warnings can be printed, and the rules read.
 func (p *Plan) checkWarnings() error {
 	for i, w := range p.Warnings {
-		err := p.located(w.Line, 0, nil)
+		err := located(w.Line, w.Line, nil)
 		if err == nil && (w.Rule == "" || w.Text == "" || strings.ContainsFunc(w.Rule+w.Text, unicode.IsControl)) {
 			err = errors.New("rule and text are not one line each")
 		}

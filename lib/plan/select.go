@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -25,9 +24,14 @@ func (p *Plan) Find(target string) (int, error) {
 func (p *Plan) names() string {
 	var names []string
 	for _, s := range p.Stages {
-		if s.Name != "" {
-			names = append(names, s.Name)
+		if s.Name == "" {
+			continue
 		}
+		if len(names) == 20 {
+			names = append(names, "others")
+			break
+		}
+		names = append(names, s.Name)
 	}
 	last := len(p.Stages) - 1
 	switch {
@@ -40,15 +44,12 @@ func (p *Plan) names() string {
 }
 
 // Until makes the target the last stage. What comes before it stays, since
-// stages are known by number and a FROM may name them through a variable.
+// stages are known by number and a FROM may name them through a variable. It is
+// for a plan without warnings: what is left out is not to be checked.
 func (p *Plan) Until(target string) error {
 	n, err := p.Find(target)
 	if err != nil {
 		return err
-	}
-	if n+1 < len(p.Stages) {
-		end := p.Stages[n+1].Line
-		p.Warnings = slices.DeleteFunc(p.Warnings, func(w Warning) bool { return w.Line >= end })
 	}
 	p.Stages = p.Stages[:n+1]
 	return nil

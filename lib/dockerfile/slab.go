@@ -1,0 +1,33 @@
+package dockerfile
+
+// slab hands out slices that are cut from larger ones, since a file may have
+// millions of instructions of a word each. What it handed out is never reused.
+type slab[T any] struct {
+	free []T
+	next int // the length of the next large one
+}
+
+const (
+	firstSlab = 16
+	lastSlab  = 256
+)
+
+// take returns n zero values.
+func (s *slab[T]) take(n int) []T {
+	if n > len(s.free) {
+		if n > lastSlab/4 {
+			return make([]T, n)
+		}
+		s.next = min(max(2*s.next, firstSlab), lastSlab)
+		s.free = make([]T, max(n, s.next))
+	}
+	out := s.free[:n:n]
+	s.free = s.free[n:]
+	return out
+}
+
+func (s *slab[T]) copy(values []T) []T {
+	out := s.take(len(values))
+	copy(out, values)
+	return out
+}

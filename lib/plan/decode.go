@@ -1,0 +1,271 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"docksmith/lib/dockerfile"
+)
+
+// MaxSize bounds what [Encode] writes and [Decode] reads. The longest plan for
+// its Dockerfile is that of "CMD" alone on every line: some seventeen times its
+// size.
+const MaxSize = 20 * dockerfile.MaxSize
+
+// ErrCut says that the writer of a plan did not get to its end.
+var ErrCut = errors.New("the plan is cut: it does not end with \"end\":true")
+
+func errTooLarge(most int64) error { return fmt.Errorf("more than %d bytes", most) }
+
+// Decode reads one plan and the end of the input behind it. Members that it
+// does not know are ignored, another major version of the schema is refused,
+// and so is a plan that lacks its end or is not what [New] could have made.
+func Decode(r io.Reader) (*Plan, error) {
+	p, err := decode(r, MaxSize)
+	if err != nil {
+		return nil, fmt.Errorf("read plan: %w", err)
+	}
+	return p, nil
+}
+
+func decode(r io.Reader, most int64) (*Plan, error) {
+	d := newDecoder(r, most)
+	switch c := d.peek(); {
+	case d.err != nil:
+		return nil, d.err
+	case d.atEnd():
+		return nil, errors.New("the input is empty")
+	case c != '{':
+		return nil, errors.New("the input is not JSON: a plan comes from ds-parse")
+	}
+	p := d.plan()
+	if d.err == nil {
+		d.err = checkSchema(p.Schema)
+	}
+	if d.err == nil && !p.End {
+		d.err = ErrCut
+	}
+	d.peek()
+	switch {
+	case d.err != nil:
+		return nil, d.err
+	case !d.atEnd():
+		return nil, errors.New("data after the end of the plan")
+	}
+	return p, p.check()
+}
+
+// decoder reads the parts of a plan. Steps and words, which may be millions, get
+// their memory in larger parts.
+type decoder struct {
+	*scanner
+	steps []Step
+	words []string
+	args  []string // those of the current step
+}
+
+func newDecoder(r io.Reader, most int64) *decoder {
+	known := []string{dockerfile.FormShell, dockerfile.FormExec}
+	for _, names := range [][]string{planMembers, argMembers, warningMembers, stageMembers, stepMembers, flagMembers, heredocMembers} {
+		known = append(known, names...)
+	}
+	return &decoder{scanner: newScanner(r, most, append(known, dockerfile.Words()...))}
+}
+
+// The members of each object.
+var (
+	planMembers    = []string{"schema", "file", "syntax", "check", "escape", "args", "warnings", "stages", "end"}
+	argMembers     = []string{"name", "default", "line"}
+	warningMembers = []string{"rule", "line", "text"}
+	stageMembers   = []string{"index", "name", "from", "platform", "line", "endLine", "text", "steps"}
+	stepMembers    = []string{"op", "line", "endLine", "text", "flags", "form", "args", "heredocs", "step"}
+	flagMembers    = []string{"name", "value"}
+	heredocMembers = []string{"name", "fd", "expand", "stripTabs", "text"}
+)
+
+func (d *decoder) plan() *Plan {
+	p := &Plan{}
+	d.object(planMembers, func(name string) {
+		switch name {
+		case "schema":
+			p.Schema = d.text()
+			if err := checkSchema(p.Schema); p.Schema != "" && err != nil {
+				d.fail(err) // its members may be others
+			}
+		case "file":
+			p.File = d.text()
+		case "syntax":
+			p.Syntax = d.text()
+		case "check":
+			p.Check = d.text()
+		case "escape":
+			p.Escape = d.text()
+		case "args":
+			d.array(func() { p.Args = append(p.Args, d.arg()) })
+		case "warnings":
+			d.array(func() { p.Warnings = append(p.Warnings, d.warning()) })
+		case "stages":
+			d.array(func() { p.Stages = append(p.Stages, d.stage()) })
+		case "end":
+			p.End = d.truth()
+		}
+	})
+	return p
+}
+
+func (d *decoder) arg() (a Arg) {
+	d.object(argMembers, func(name string) {
+		switch name {
+		case "name":
+			a.Name = d.text()
+		case "default":
+			if !d.null() {
+				word := d.item()
+				a.Default = &word
+			}
+		case "line":
+			a.Line = d.number()
+		}
+	})
+	return a
+}
+
+func (d *decoder) warning() (w Warning) {
+	d.object(warningMembers, func(name string) {
+		switch name {
+		case "rule":
+			w.Rule = d.name()
+		case "line":
+			w.Line = d.number()
+		case "text":
+			w.Text = d.text()
+		}
+	})
+	return w
+}
+
+func (d *decoder) stage() *Stage {
+	s := &Stage{}
+	d.object(stageMembers, func(name string) {
+		switch name {
+		case "index":
+			s.Index = d.number()
+		case "name":
+			s.Name = d.text()
+		case "from":
+			s.From = d.text()
+		case "platform":
+			s.Platform = d.text()
+		case "line":
+			s.Line = d.number()
+		case "endLine":
+			s.EndLine = d.number()
+		case "text":
+			s.Text = d.text()
+		case "steps":
+			d.array(func() { s.Steps = append(s.Steps, d.step()) })
+		}
+	})
+	return s
+}
+
+func (d *decoder) step() *Step {
+	s := d.newStep()
+	d.object(stepMembers, func(name string) {
+		switch name {
+		case "op":
+			s.Op = d.name()
+		case "line":
+			s.Line = d.number()
+		case "endLine":
+			s.EndLine = d.number()
+		case "text":
+			s.Text = d.text()
+		case "flags":
+			d.array(func() { s.Flags = append(s.Flags, d.flag()) })
+		case "form":
+			s.Form = d.name()
+		case "args":
+			d.args = d.args[:0]
+			d.array(func() { d.args = append(d.args, d.item()) })
+			s.Args = d.newWords(d.args)
+		case "heredocs":
+			d.array(func() { s.Heredocs = append(s.Heredocs, d.heredoc()) })
+		case "step":
+			if !d.null() {
+				s.Trigger = d.step()
+			}
+		}
+	})
+	return s
+}
+
+func (d *decoder) flag() (f Flag) {
+	d.object(flagMembers, func(name string) {
+		switch name {
+		case "name":
+			f.Name = d.name()
+		case "value":
+			f.Value = d.text()
+		}
+	})
+	return f
+}
+
+func (d *decoder) heredoc() (h Heredoc) {
+	d.object(heredocMembers, func(name string) {
+		switch name {
+		case "name":
+			h.Name = d.text()
+		case "fd":
+			h.FD = d.number()
+		case "expand":
+			h.Expand = d.truth()
+		case "stripTabs":
+			h.StripTabs = d.truth()
+		case "text":
+			h.Text = d.text()
+		}
+	})
+	return h
+}
+
+func (d *decoder) newStep() *Step {
+	if len(d.steps) == cap(d.steps) {
+		d.steps = make([]Step, 0, min(max(2*cap(d.steps), 16), 256))
+	}
+	d.steps = d.steps[:len(d.steps)+1]
+	return &d.steps[len(d.steps)-1]
+}
+
+func (d *decoder) newWords(words []string) []string {
+	switch n := len(words); {
+	case n == 0:
+		return nil
+	case n > 64:
+		return append([]string(nil), words...)
+	case n > cap(d.words)-len(d.words):
+		d.words = make([]string, 0, 256)
+	}
+	from := len(d.words)
+	d.words = append(d.words, words...)
+	return d.words[from:len(d.words):len(d.words)]
+}
+
+// checkSchema accepts our major version with any minor one.
+func checkSchema(schema string) error {
+	name, version, _ := strings.Cut(Schema, "/")
+	gotName, gotVersion, _ := strings.Cut(schema, "/")
+	major, _, _ := strings.Cut(gotVersion, ".")
+	switch {
+	case schema == "":
+		return fmt.Errorf("the document has no schema: a plan begins with {\"schema\":%q", Schema)
+	case gotName != name:
+		return fmt.Errorf("the document is a %q, not a %q", schema, Schema)
+	case major != version:
+		return fmt.Errorf("the plan has version %q, this program knows %q", schema, Schema)
+	}
+	return nil
+}

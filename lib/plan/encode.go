@@ -1,0 +1,221 @@
+package plan
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strconv"
+	"unicode/utf8"
+
+	"docksmith/lib/dockerfile"
+)
+
+// Encode writes p as one compact line of JSON. The same plan always gives the
+// same bytes: those of encoding/json without its escapes for HTML, which takes
+// several times as long. A plan that [Decode] would find too large is an error.
+func Encode(w io.Writer, p *Plan) error {
+	return encode(w, p, MaxSize)
+}
+
+func encode(w io.Writer, p *Plan, most int64) error {
+	limit := &limitWriter{w, most, most}
+	e := encoder{bufio.NewWriterSize(limit, 64<<10)}
+	e.plan(p)
+	e.raw("\n")
+	if err := e.w.Flush(); err != nil {
+		return fmt.Errorf("write plan: %w", err)
+	}
+	return nil
+}
+
+// limitWriter fails when there is more than so many bytes.
+type limitWriter struct {
+	w          io.Writer
+	most, left int64
+}
+
+func (l *limitWriter) Write(p []byte) (int, error) {
+	if l.left -= int64(len(p)); l.left < 0 {
+		return 0, errTooLarge(l.most)
+	}
+	return l.w.Write(p)
+}
+
+// encoder writes values. An error stays with the writer until it is flushed.
+type encoder struct{ w *bufio.Writer }
+
+func (e encoder) plan(p *Plan) {
+	e.text(`{"schema":`, p.Schema)
+	e.option(`,"file":`, p.File)
+	e.option(`,"syntax":`, p.Syntax)
+	e.option(`,"check":`, p.Check)
+	e.text(`,"escape":`, p.Escape)
+	list(e, `,"args":[`, p.Args, e.arg)
+	list(e, `,"warnings":[`, p.Warnings, e.warning)
+	e.raw(`,"stages":[`)
+	for i, s := range p.Stages {
+		e.comma(i)
+		e.stage(s)
+	}
+	e.raw(`]`)
+	e.truth(`,"end":`, p.End)
+	e.raw(`}`)
+}
+
+func (e encoder) arg(a *Arg) {
+	e.text(`{"name":`, a.Name)
+	if a.Default != nil {
+		e.text(`,"default":`, *a.Default)
+	}
+	e.number(`,"line":`, a.Line)
+	e.raw(`}`)
+}
+
+func (e encoder) warning(w *Warning) {
+	e.text(`{"rule":`, w.Rule)
+	e.number(`,"line":`, w.Line)
+	e.text(`,"text":`, w.Text)
+	e.raw(`}`)
+}
+
+func (e encoder) stage(s *Stage) {
+	e.number(`{"index":`, s.Index)
+	e.option(`,"name":`, s.Name)
+	e.text(`,"from":`, s.From)
+	e.option(`,"platform":`, s.Platform)
+	e.lines(s.Line, s.EndLine)
+	e.option(`,"text":`, s.Text)
+	e.raw(`,"steps":[`)
+	for i, st := range s.Steps {
+		e.comma(i)
+		e.text(`{"op":`, st.Op)
+		e.lines(st.Line, st.EndLine)
+		e.step(st)
+	}
+	e.raw(`]}`)
+}
+
+// step writes what comes after the name and the lines, which triggers do not have.
+func (e encoder) step(s *dockerfile.Instruction) {
+	e.option(`,"text":`, s.Text)
+	list(e, `,"flags":[`, s.Flags, e.flag)
+	e.option(`,"form":`, s.Form)
+	list(e, `,"args":[`, s.Args, func(word *string) { e.text("", *word) })
+	list(e, `,"heredocs":[`, s.Heredocs, e.heredoc)
+	if s.Trigger != nil {
+		e.text(`,"step":{"op":`, s.Trigger.Op)
+		e.step(s.Trigger)
+	}
+	e.raw(`}`)
+}
+
+func (e encoder) flag(f *Flag) {
+	e.text(`{"name":`, f.Name)
+	e.text(`,"value":`, f.Value)
+	e.raw(`}`)
+}
+
+func (e encoder) heredoc(d *Heredoc) {
+	e.text(`{"name":`, d.Name)
+	if d.FD != 0 {
+		e.number(`,"fd":`, d.FD)
+	}
+	e.truth(`,"expand":`, d.Expand)
+	e.truth(`,"stripTabs":`, d.StripTabs)
+	e.text(`,"text":`, d.Text)
+	e.raw(`}`)
+}
+
+// list writes a member that is left out where it would be empty.
+func list[T any](e encoder, key string, values []T, value func(*T)) {
+	if len(values) == 0 {
+		return
+	}
+	e.raw(key)
+	for i := range values {
+		e.comma(i)
+		value(&values[i])
+	}
+	e.raw(`]`)
+}
+
+func (e encoder) comma(i int) {
+	if i > 0 {
+		e.raw(",")
+	}
+}
+
+func (e encoder) lines(line, end int) {
+	e.number(`,"line":`, line)
+	if end != line {
+		e.number(`,"endLine":`, end)
+	}
+}
+
+func (e encoder) option(key, value string) {
+	if value != "" {
+		e.text(key, value)
+	}
+}
+
+func (e encoder) truth(key string, value bool) {
+	e.raw(key)
+	e.raw(strconv.FormatBool(value))
+}
+
+func (e encoder) number(key string, value int) {
+	e.raw(key)
+	_, _ = e.w.Write(strconv.AppendInt(e.w.AvailableBuffer(), int64(value), 10))
+}
+
+// text writes a key, which brings its quotes and its colon, and a string.
+func (e encoder) text(key, value string) {
+	e.raw(key)
+	e.raw(`"`)
+	from := 0
+	for i := 0; i < len(value); {
+		c := value[i]
+		if c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' {
+			i++
+			continue
+		}
+		escape, n := escaped(value[i:])
+		if escape != "" {
+			e.raw(value[from:i])
+			e.raw(escape)
+			from = i + n
+		}
+		i += n
+	}
+	e.raw(value[from:])
+	e.raw(`"`)
+}
+
+// escaped gives the escape for the first character of s, empty if it needs
+// none, and the length of the character.
+func escaped(s string) (escape string, n int) {
+	r, n := utf8.DecodeRuneInString(s)
+	switch {
+	case r == utf8.RuneError && n == 1:
+		return `\ufffd`, n
+	case r == '\u2028':
+		return `\u2028`, n
+	case r == '\u2029':
+		return `\u2029`, n
+	case r >= utf8.RuneSelf:
+		return "", n
+	}
+	return escapes[r], n
+}
+
+// escapes are those of the ASCII characters that need one.
+var escapes = func() (e [utf8.RuneSelf]string) {
+	for c := range ' ' {
+		e[c] = fmt.Sprintf(`\u%04x`, c)
+	}
+	e['\b'], e['\f'], e['\n'], e['\r'], e['\t'] = `\b`, `\f`, `\n`, `\r`, `\t`
+	e['"'], e['\\'] = `\"`, `\\`
+	return e
+}()
+
+func (e encoder) raw(s string) { _, _ = e.w.WriteString(s) }
