@@ -30,21 +30,21 @@ type pinnedAdd struct {
 func (b *builder) foresee(ctx context.Context) error {
 	ends := map[int]*stage{}
 	for _, i := range b.order {
-		p := &b.plan.Stages[i]
+		p := b.plan.Stages[i]
 		s, err := b.outset(ctx, p, ends)
 		if err != nil {
 			return b.fault(p.Line, err)
 		}
 		ends[i] = s
-		for k := range b.triggers[i] {
-			if err := b.foreseeStep(s, &b.triggers[i][k]); err != nil {
+		for _, st := range b.triggers[i] {
+			if err := b.foreseeStep(s, st); err != nil {
 				return b.fault(p.Line, fmt.Errorf("trigger of the base image: %w", err))
 			}
 		}
-		for k := range p.Steps {
+		for _, st := range p.Steps {
 			s.step++
-			if err := b.foreseeStep(s, &p.Steps[k]); err != nil {
-				return b.fault(p.Steps[k].Line, err)
+			if err := b.foreseeStep(s, st); err != nil {
+				return b.fault(st.Line, err)
 			}
 		}
 	}
@@ -161,7 +161,7 @@ func (b *builder) refuseBelow(ctx context.Context, i, count int) error {
 // beginsWith tells whether the base of stage n is stage i, or begins with it.
 func (b *builder) beginsWith(n, i int) bool {
 	for n > i {
-		o, _, err := b.baseOf(&b.plan.Stages[n])
+		o, _, err := b.baseOf(b.plan.Stages[n])
 		if err != nil || o.stage < 0 {
 			return false
 		}
