@@ -2,14 +2,8 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -87,47 +81,15 @@ func (i *images) TempDir(prefix string) (build.Temp, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &temp{t, i.Root()}, nil
+	return &temp{t, i.Store}, nil
 }
 
 // temp is a temporary directory that can become a kept container.
 type temp struct {
 	*store.Temp
-	root string
+	store *store.Store
 }
 
 func (t *temp) Path() string { return t.Temp.Path }
 
-// keptFor is how long the container of a failed step stays when no other build
-// fails: long enough to look into it, short enough not to fill the disk.
-const keptFor = 24 * time.Hour
-
-const failedPrefix = "failed-"
-
-func (t *temp) Keep() (string, error) {
-	containers := filepath.Join(t.root, "containers")
-	forgetFailed(containers)
-	var id [4]byte
-	if _, err := rand.Read(id[:]); err != nil {
-		return "", err
-	}
-	dir := filepath.Join(containers, failedPrefix+hex.EncodeToString(id[:]))
-	if err := os.Rename(t.Temp.Path, dir); err != nil {
-		return "", err
-	}
-	return dir, nil
-}
-
-// forgetFailed removes the containers of steps that failed long ago.
-func forgetFailed(containers string) {
-	list, err := os.ReadDir(containers)
-	if err != nil {
-		return // nothing was kept here yet
-	}
-	for _, e := range list {
-		info, err := e.Info()
-		if err == nil && strings.HasPrefix(e.Name(), failedPrefix) && time.Since(info.ModTime()) > keptFor {
-			_ = os.RemoveAll(filepath.Join(containers, e.Name())) // the next failure tries again
-		}
-	}
-}
+func (t *temp) Keep() (string, error) { return t.store.KeepFailed(t.Temp) }

@@ -115,6 +115,7 @@ func (s *settings) run(ctx context.Context, io *cli.IO, args []string) (err erro
 		}
 		return err
 	}
+	defer hold(args[0])()
 	res, err := s.exec(ctx, io, args[0], report)
 	if err != nil {
 		if report.fail(err) {

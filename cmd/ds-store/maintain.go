@@ -19,7 +19,8 @@ func gcCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "gc",
 		Short: "Remove what no name, bundle, cache record or running program needs.",
-		Long: `Images without a name, blobs, snapshots and the remains of killed programs are removed.
+		Long: `Images without a name, blobs, snapshots, the remains of killed programs and the
+containers of commands that failed in a build are removed.
 What is younger than --grace stays, so that a layer is still there for the commit that
 follows; --grace=0s takes it too.`,
 		Flags: func(f *cli.Flags) {

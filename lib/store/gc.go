@@ -23,8 +23,9 @@ type GCOptions struct {
 	// Keep lists blobs (by digest or, for layers, diff ID) and snapshots (by chain
 	// ID) to keep besides, such as those that cache records speak of.
 	Keep []digest.Digest
-	// Grace spares blobs, snapshots and images without a name that are younger: a
-	// layer added by one command is there for the next. Default: none.
+	// Grace spares blobs, snapshots, images without a name and what failed
+	// commands left that are younger: a layer added by one command is there for
+	// the next. Default: none.
 	Grace time.Duration
 	// DryRun only counts.
 	DryRun bool
@@ -35,7 +36,7 @@ type GCResult struct {
 	Images    []digest.Digest // entries without a name
 	Blobs     []digest.Digest
 	Snapshots []digest.Digest
-	Temps     []string // work of processes that are gone
+	Temps     []string // work of processes that are gone, and what failed commands left
 	Bytes     int64    // disk space of all of it
 }
 
@@ -86,6 +87,9 @@ func (s *Store) collect(ctx context.Context, o GCOptions, bin *trash, res *GCRes
 	defer lock.Close()
 	young := time.Now().Add(-o.Grace)
 	if err := s.dropUnnamed(ctx, young, o.DryRun, res); err != nil {
+		return nil, err
+	}
+	if err := s.collectFailed(young, o.DryRun, bin, res); err != nil {
 		return nil, err
 	}
 	keep, err := s.roots(func(d oci.Descriptor) bool {

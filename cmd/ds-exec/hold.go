@@ -1,0 +1,17 @@
+package main
+
+import (
+	"os"
+	"syscall"
+)
+
+// hold keeps collections from removing the bundle while it is used: they lock
+// what they remove. A bundle that its maker has locked needs no more.
+func hold(bundle string) (release func()) {
+	dir, err := os.Open(bundle)
+	if err != nil {
+		return func() {} // to be told by who needs it
+	}
+	_ = syscall.Flock(int(dir.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
+	return func() { dir.Close() }
+}
