@@ -61,6 +61,11 @@ func OverlaySupported() (err error) {
 		return fmt.Errorf("try overlay: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	return tryOverlay(dir)
+}
+
+// tryOverlay mounts an overlay of directories that it makes in dir.
+func tryOverlay(dir string) error {
 	var fds []int
 	defer func() { closeAll(fds) }()
 	for _, name := range []string{"lower", "upper", "work"} {

@@ -75,3 +75,6 @@ func OverlaySupported() error { return unsupported("mount overlay") }
 
 // Capabilities is possible on Linux only.
 func Capabilities() ([]string, error) { return nil, ErrUnsupportedPlatform }
+
+// TakeSurvey returns ErrUnsupportedPlatform.
+func TakeSurvey(SurveyOptions) (*Survey, error) { return nil, unsupported("survey") }

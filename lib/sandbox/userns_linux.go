@@ -159,6 +159,11 @@ func mapIDs(pid int, warn func(string)) error {
 		warn("only one user id is mapped: files of other owners cannot be made; " +
 			"give the user a range in /etc/subuid and /etc/subgid and install newuidmap")
 	}
+	return mapOne(pid, uid, gid)
+}
+
+// mapOne makes the ids the 0 of a user namespace, which has no others then.
+func mapOne(pid, uid, gid int) error {
 	dir := "/proc/" + strconv.Itoa(pid)
 	for _, w := range []struct{ file, text string }{
 		{"/setgroups", "deny"},
