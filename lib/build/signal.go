@@ -4,18 +4,19 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // signals are the names STOPSIGNAL knows, without "SIG": those of Linux, the
 // same on every host, so that a build elsewhere accepts the same Dockerfiles.
-var signals = func() map[string]bool {
+var signals = sync.OnceValue(func() map[string]bool {
 	known := map[string]bool{}
 	for name := range strings.FieldsSeq(`HUP INT QUIT ILL TRAP ABRT IOT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM
 		STKFLT CHLD CLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO POLL PWR SYS UNUSED RTMIN RTMAX`) {
 		known[name] = true
 	}
 	return known
-}()
+})
 
 // checkSignal refuses what no runtime could send: a number or a name, with or
 // without SIG, in any case; real-time signals as RTMIN+N and RTMAX-N.
@@ -27,7 +28,7 @@ func checkSignal(s string) error {
 		return nil
 	}
 	name := strings.TrimPrefix(strings.ToUpper(s), "SIG")
-	if signals[name] {
+	if signals()[name] {
 		return nil
 	}
 	for prefix, most := range map[string]int{"RTMIN+": 15, "RTMAX-": 14} {

@@ -61,7 +61,6 @@ func (x *xzIndex) equal(y *xzIndex) bool {
 
 var (
 	magicXz      = []byte("\xfd7zXZ\x00")
-	crc64Table   = crc64.MakeTable(crc64.ECMA)
 	errXzBroken  = errors.New("malformed stream")
 	errXzFilter  = errors.New("a filter other than LZMA2")
 	errXzTrailer = errors.New("bytes after the end")
@@ -182,7 +181,7 @@ func (x *xzReader) beginBlock(sizeByte byte) error {
 	case 1:
 		b.sum = crc32.NewIEEE()
 	case 4:
-		b.sum = crc64.New(crc64Table)
+		b.sum = crc64.New(crc64.MakeTable(crc64.ECMA)) // made once, but not at every program's start
 	case 10:
 		b.sum = sha256.New()
 	}
