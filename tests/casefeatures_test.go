@@ -2,10 +2,14 @@ package tests
 
 import "slices"
 
-// peers are the builders that the cases are compared with.
-var peers = []string{"buildkit-20.10", "classic", "buildah"}
-
-func isPeer(name string) bool { return slices.Contains(peers, name) }
+func isPeer(name string) bool {
+	for _, b := range builders {
+		if slices.Contains(b.peers, name) {
+			return true
+		}
+	}
+	return false
+}
 
 // features are what a peer does not know at all, by the name that @uses gives.
 var features = map[string]map[string]string{

@@ -25,13 +25,21 @@ type peer interface {
 // built is an image that a peer has made. It reads the image, and removes it.
 type built func() (fileTree, []byte, error)
 
+// builders are what runs the peers; start returns a peer for each of the names.
+var builders = []struct {
+	name  string
+	peers []string
+	start func(*testing.T, *caseStore) []peer
+}{
+	{"docker", []string{"buildkit-20.10", "classic"}, startDocker},
+	{"buildah", []string{"buildah"}, startBuildah},
+	{"buildkitd", []string{"buildkit-0.29"}, startBuildkit},
+}
+
 // TestCasesPeers builds every case with other builders, too. A result that is
 // not ours must be listed in the case with its reason, and a listed one must show.
 func TestCasesPeers(t *testing.T) {
 	needsRoot(t, "the builders of others need it")
-	if os.Getenv("DOCKSMITH_PEERS") == "" {
-		t.Skip("DOCKSMITH_PEERS is not set: to build every case three times more takes minutes")
-	}
 	s := newCaseStore(t)
 	s.sh("docksmith export base base.tar")
 	cases := readCases(t)
@@ -39,22 +47,25 @@ func TestCasesPeers(t *testing.T) {
 	for i, c := range cases {
 		ours[i] = sync.OnceValues(func() (outcome, error) { return s.build(c) })
 	}
-	start := map[string]func(*testing.T, *caseStore) peer{"buildah": startBuildah}
-	start["buildkit-20.10"], start["classic"] = startDocker("1"), startDocker("0")
-	for _, name := range peers {
-		t.Run(name, func(t *testing.T) {
-			p := start[name](t, s)
-			r := &comparison{peer: name}
-			t.Run("cases", func(t *testing.T) {
-				for i, c := range cases {
-					t.Run(c.name, func(t *testing.T) {
-						t.Parallel()
-						s.compare(t, r, p, c, ours[i])
-					})
-				}
-			})
-			t.Log(r.report())
+	for _, b := range builders {
+		found := make([]comparison, len(b.peers))
+		t.Run(b.name, func(t *testing.T) {
+			for i, p := range b.start(t, s) {
+				r := &found[i]
+				r.peer = b.peers[i]
+				t.Run(r.peer, func(t *testing.T) {
+					for i, c := range cases {
+						t.Run(c.name, func(t *testing.T) {
+							t.Parallel()
+							s.compare(t, r, p, c, ours[i])
+						})
+					}
+				})
+			}
 		})
+		for i := range found {
+			t.Logf("%s: %s", b.peers[i], found[i].report(len(cases)))
+		}
 	}
 }
 
@@ -66,10 +77,10 @@ type comparison struct {
 	differs  []string
 }
 
-func (r *comparison) report() string {
+func (r *comparison) report(cases int) string {
 	slices.Sort(r.differs)
-	return fmt.Sprintf("%s: %d cases compared, %d alike, %d not:\n%s",
-		r.peer, r.compared, r.compared-len(r.differs), len(r.differs), strings.Join(r.differs, "\n"))
+	return fmt.Sprintf("%d cases compared, %d alike, %d not, %d not compared\n%s",
+		r.compared, r.compared-len(r.differs), len(r.differs), cases-r.compared, strings.Join(r.differs, "\n"))
 }
 
 func (s *caseStore) compare(t *testing.T, r *comparison, p peer, c *buildCase, ours func() (outcome, error)) {
@@ -157,27 +168,25 @@ func (c *buildCase) exports() string {
 	return "export " + quoted(c.env...) + "; "
 }
 
-// docker is a daemon of our own, with BuildKit or the classic builder.
+// docker is one of the two builders of a daemon.
 type docker struct {
 	*box
 	command string
 	flags   string
 }
 
-func startDocker(buildkit string) func(*testing.T, *caseStore) peer {
-	return func(t *testing.T, s *caseStore) peer {
-		needs(t, "dockerd", "/usr/bin/docker")
-		b := newBox(t)
-		client := startDockerd(t, b)
-		if v := b.sh(client + "version -f '{{.Server.Version}}'"); !strings.HasPrefix(v, "20.10.") {
-			t.Skipf("docker is %s: the cases say what 20.10 does", v)
-		}
-		d := &docker{box: b, command: "DOCKER_BUILDKIT=" + buildkit + " " + client}
-		d.sh(client + "load -q -i " + s.path("base.tar"))
-		if buildkit == "0" { // the container of a RUN may get no more than we have
-			d.flags = " --force-rm --ulimit nofile=1024:1024 --ulimit nproc=1024:1024"
-		}
-		return d
+func startDocker(t *testing.T, s *caseStore) []peer {
+	needs(t, "dockerd", "/usr/bin/docker")
+	b := newBox(t)
+	client := startDockerd(t, b)
+	if v := b.sh(client + "version -f '{{.Server.Version}}'"); !strings.HasPrefix(v, "20.10.") {
+		t.Skipf("docker is %s: the cases say what 20.10 does", v)
+	}
+	b.sh(client + "load -q -i " + s.path("base.tar"))
+	return []peer{
+		&docker{b, "DOCKER_BUILDKIT=1 " + client, ""},
+		// The container of a classic RUN may get no more than we have.
+		&docker{b, "DOCKER_BUILDKIT=0 " + client, " --force-rm --ulimit nofile=1024:1024 --ulimit nproc=1024:1024"},
 	}
 }
 
@@ -234,12 +243,12 @@ type buildah struct {
 	command string
 }
 
-func startBuildah(t *testing.T, s *caseStore) peer {
+func startBuildah(t *testing.T, s *caseStore) []peer {
 	needs(t, "buildah")
 	b := newBox(t)
 	b.env = append(b.env, "TMPDIR="+b.dir)
 	t.Cleanup(func() { // it leaves the roots of failed builds mounted
-		_, _ = b.try("umount root/overlay/*/merged 2>/dev/null; umount root/overlay")
+		_, _ = b.try("umount root/overlay/*/merged 2>/dev/null || :; umount root/overlay")
 	})
 	a := &buildah{box: b, command: "buildah --root " + b.path("root") + " --runroot " + b.path("run") + " --storage-driver overlay "}
 	if v := b.sh("buildah --version"); !strings.HasPrefix(v, "buildah version 1.28.") {
@@ -248,7 +257,7 @@ func startBuildah(t *testing.T, s *caseStore) peer {
 	if _, err := b.try(a.command + "pull -q docker-archive:" + s.path("base.tar")); err != nil {
 		t.Skipf("buildah does not work here: %v", err)
 	}
-	return a
+	return []peer{a}
 }
 
 const budFlags = "bud -q --layers=false --isolation chroot --network host --pull-never --identity-label=false "

@@ -36,7 +36,7 @@ func (c *copyJob) unpack(ctx context.Context, d *draft, dest string, p *pick, o 
 		return false, fmt.Errorf("%s: %w", p.shown, err)
 	}
 	defer plain.Close()
-	if err := d.mkdirAll(dest, o); err != nil {
+	if err := d.mkdirAll(dest, o, 0o755); err != nil {
 		return false, err
 	}
 	u := &unpacker{d: d, dest: dest, m: m}
@@ -131,7 +131,7 @@ func (u *unpacker) add(e *layer.Entry, content io.Reader) error {
 	if err != nil {
 		return err
 	}
-	if err := u.d.mkdirAll(parent, owner{}); err != nil {
+	if err := u.d.mkdirAll(parent, owner{}, 0o755); err != nil {
 		return err
 	}
 	n := &node{Source: layer.Source{Entry: *e}}

@@ -15,7 +15,7 @@ func parseChmod(s string) (modeChange, error) {
 	if s == "" {
 		return nil, nil
 	}
-	if strings.Trim(s, "01234567") == "" {
+	if isOctal(s) {
 		n, err := strconv.ParseUint(s, 8, 32)
 		if err != nil || n > 0o7777 {
 			return nil, fmt.Errorf("--chmod=%s: the mode is larger than 7777", s)
@@ -37,6 +37,8 @@ func parseChmod(s string) (modeChange, error) {
 		return mode
 	}, nil
 }
+
+func isOctal(chmod string) bool { return chmod != "" && strings.Trim(chmod, "01234567") == "" }
 
 // parseClause reads WHO OP PERMS [OP PERMS]...
 func parseClause(text string) (modeChange, error) {

@@ -97,7 +97,9 @@ func (b *builder) setArgs(s *stage, st *plan.Step) (string, error) {
 			return "", err
 		}
 		if set {
-			s.vars.set(name, value)
+			if !s.hasEnv(name) {
+				s.vars.set(name, value)
+			}
 			name += "=" + value
 		}
 		texts = append(texts, name)

@@ -74,12 +74,12 @@ func TestConfig(t *testing.T) {
 		{"the old form of ENV keeps inner blanks", "FROM base\nENV B x  y", nil, func(c *oci.ImageConfig) {
 			c.Env = append(c.Env, "B=x  y")
 		}},
-		{"ARG beats ENV before it, for words alone", "FROM base\nENV V=env\nARG V=arg\nLABEL l=$V", map[string]string{"V": "given"}, func(c *oci.ImageConfig) {
-			c.Env, c.Labels["l"] = append(c.Env, "V=env"), "given"
+		{"ENV beats ARG after it", "FROM base\nENV V=env\nARG V=arg\nLABEL l=$V", map[string]string{"V": "given"}, func(c *oci.ImageConfig) {
+			c.Env, c.Labels["l"] = append(c.Env, "V=env"), "env"
 		}},
-		{"a default counts as well", "FROM base\nARG A=arg\nENV B=$A", nil, func(c *oci.ImageConfig) { c.Env = append(c.Env, "B=arg") }},
+		{"ENV of the base does, too", "FROM base\nARG A=arg\nENV B=$A", nil, func(c *oci.ImageConfig) { c.Env = append(c.Env, "B=base") }},
 		{"a bare ARG leaves what is there", "FROM base\nARG A\nARG V=1\nARG V\nLABEL l=$A$V", nil, func(c *oci.ImageConfig) { c.Labels["l"] = "base1" }},
-		{"ENV counts again in a stage on top", "FROM base AS a\nENV V=env\nARG V=arg\nARG W=arg\nFROM a\nLABEL l=$V$W", nil, func(c *oci.ImageConfig) {
+		{"ENV beats ARG in a stage on top, which sees both", "FROM base AS a\nENV V=env\nARG V=arg\nARG W=arg\nFROM a\nLABEL l=$V$W", nil, func(c *oci.ImageConfig) {
 			c.Env, c.Labels["l"] = append(c.Env, "V=env"), "envarg"
 		}},
 		{"ENV beats ARG before it", "FROM base\nARG V=arg\nENV V=env$V\nLABEL l=$V", map[string]string{"V": "given"}, func(c *oci.ImageConfig) {

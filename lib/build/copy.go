@@ -252,7 +252,7 @@ func (c *copyJob) find(ctx context.Context) error {
 		i = n
 	}
 	if c.picks == 0 && len(c.words) > 0 {
-		return fmt.Errorf("%s: %w", strings.Join(c.words, " "), errNoFiles)
+		c.b.warn(c.st.Line, "nothing matches "+strings.Join(c.words, " ")+": nothing is copied")
 	}
 	c.found = true
 	return nil
@@ -319,7 +319,7 @@ func (c *copyJob) make(ctx context.Context, m *maker) error {
 	var o owner
 	if c.chown != "" {
 		if o, err = lookupOwner(c.chown, base); err != nil {
-			return err
+			return fmt.Errorf("--chown: %w", err)
 		}
 	}
 	d := newDraft(base)

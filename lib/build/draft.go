@@ -141,13 +141,13 @@ func (d *draft) resolve(p string) (string, error) {
 	return at, nil
 }
 
-// mkdirAll plans the directory p, which is resolved, and what lacks above it:
-// 0755 and owned by owner. Directories that exist stay as they are.
-func (d *draft) mkdirAll(p string, owner owner) error {
+// mkdirAll plans the directory p, which is resolved, and what lacks above it,
+// with that owner and mode. Directories that exist stay as they are.
+func (d *draft) mkdirAll(p string, owner owner, mode uint32) error {
 	if p == "." || d.nodes[p] != nil && d.nodes[p].Type == layer.TypeDir {
 		return nil
 	}
-	if err := d.mkdirAll(path.Dir(p), owner); err != nil {
+	if err := d.mkdirAll(path.Dir(p), owner, mode); err != nil {
 		return err
 	}
 	n, err := d.at(p)
@@ -156,7 +156,7 @@ func (d *draft) mkdirAll(p string, owner owner) error {
 	}
 	if n == nil {
 		n = &node{fresh: true}
-		n.Entry = layer.Entry{Path: p, Type: layer.TypeDir, Mode: 0o755, UID: owner.uid, GID: owner.gid}
+		n.Entry = layer.Entry{Path: p, Type: layer.TypeDir, Mode: mode, UID: owner.uid, GID: owner.gid}
 	} else if n.Type != layer.TypeDir {
 		return fmt.Errorf("/%s: %w", p, errNotDir)
 	} else if err := d.loadXattrs(n); err != nil {

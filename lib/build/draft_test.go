@@ -110,8 +110,8 @@ func TestResolveStaysInside(t *testing.T) {
 func TestDraftKeepsDirectoriesOnTheWay(t *testing.T) {
 	d := newDraft(oldRoot(t))
 	for _, err := range []error{
-		d.mkdirAll("usr/lib/deep", owner{}), d.put("usr/lib/deep/f", file("x"), false),
-		d.mkdirAll("etc", owner{}), // nothing goes there, so it is not in the layer
+		d.mkdirAll("usr/lib/deep", owner{}, 0o755), d.put("usr/lib/deep/f", file("x"), false),
+		d.mkdirAll("etc", owner{}, 0o755), // nothing goes there, so it is not in the layer
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -132,7 +132,7 @@ func TestReplace(t *testing.T) {
 	if err := d.put("file", dir(), false); err == nil {
 		t.Error("a directory takes the place of a file")
 	}
-	if err := d.mkdirAll("file/x", owner{}); err == nil {
+	if err := d.mkdirAll("file/x", owner{}, 0o755); err == nil {
 		t.Error("a file has become a directory on the way")
 	}
 	for _, step := range []struct {

@@ -12,28 +12,39 @@ import (
 // owner is a numeric user and group.
 type owner struct{ uid, gid uint32 }
 
-// lookupOwner reads --chown: USER[:GROUP], names or numbers. A lone number sets
-// both; a lone name brings the group that the root's passwd gives it. root may
-// be nil where every part is a number.
+// lookupOwner reads a USER[:[GROUP]] of names or numbers. A lone number sets
+// both; a lone name brings the group that the root's passwd gives it. "root" is
+// another word for 0, whatever the files say. root may be nil where every part is
+// a number.
 func lookupOwner(spec string, root *rootfs.Root) (owner, error) {
-	user, group, both := strings.Cut(spec, ":")
-	if !both {
-		group = user
+	user, group, _ := strings.Cut(spec, ":")
+	if user == "root" {
+		user = "0"
+	}
+	if group == "root" {
+		group = "0"
+	}
+	both := group
+	if both == "" {
+		both = user
 	}
 	uid, errUser := strconv.ParseUint(user, 10, 32)
-	gid, errGroup := strconv.ParseUint(group, 10, 32)
+	gid, errGroup := strconv.ParseUint(both, 10, 32)
 	if errUser == nil && errGroup == nil {
 		if uid > rootfs.MaxID || gid > rootfs.MaxID {
-			return owner{}, fmt.Errorf("--chown=%s: the number is too large", spec)
+			return owner{}, fmt.Errorf("%s: the number is too large", spec)
 		}
 		return owner{uint32(uid), uint32(gid)}, nil
 	}
 	if root == nil {
-		return owner{}, fmt.Errorf("--chown=%s: there is no /etc/passwd in an empty root", spec)
+		return owner{}, fmt.Errorf("%s: there is no /etc/passwd in an empty root", spec)
 	}
-	u, err := root.LookupUser(spec)
+	if group != "" {
+		user += ":" + group
+	}
+	u, err := root.LookupUser(user)
 	if err != nil {
-		return owner{}, fmt.Errorf("--chown=%s: %w", spec, err)
+		return owner{}, err
 	}
 	return owner{u.UID, u.GID}, nil
 }

@@ -66,10 +66,7 @@ type item struct {
 	done  bool // sum is known
 }
 
-var errNoFiles = errors.New("no source matches")
-
-// selectPicks finds what the operands mean. A wildcard may match nothing as
-// long as something else is there.
+// selectPicks finds what the operands mean. A wildcard may match nothing.
 func selectPicks(t *tree, words []string, parents bool) ([]pick, error) {
 	var picks []pick
 	for _, w := range words {

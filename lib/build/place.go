@@ -20,6 +20,11 @@ func (c *copyJob) place(ctx context.Context, d *draft, o owner, m *maker) error 
 	if c.picks+len(c.docs) > 1 {
 		c.inside = true
 	}
+	if c.parents { // also where nothing matches
+		if err := c.makeDir(d, dest, o); err != nil {
+			return err
+		}
+	}
 	for i := 0; i < len(c.items); {
 		n := i + 1
 		for n < len(c.items) && c.items[n].pick == c.items[i].pick {
@@ -72,7 +77,7 @@ func (c *copyJob) target(d *draft, dest string, p *pick, o owner) (string, error
 	case c.parents:
 		return path.Join(dest, p.below), c.placeParents(d, dest, p, o)
 	case p.info.Type == buildctx.Dir:
-		return dest, d.mkdirAll(dest, o)
+		return dest, c.makeDir(d, dest, o)
 	}
 	return c.fileTarget(d, dest, p.name, o)
 }
@@ -85,17 +90,24 @@ func (c *copyJob) fileTarget(d *draft, dest, name string, o owner) (string, erro
 		return "", err
 	}
 	if c.inside || n != nil && n.Type == layer.TypeDir {
-		return path.Join(dest, name), d.mkdirAll(dest, o)
+		return path.Join(dest, name), c.makeDir(d, dest, o)
 	}
-	return dest, d.mkdirAll(path.Dir(dest), o)
+	return dest, c.makeDir(d, path.Dir(dest), o)
+}
+
+// makeDir plans a directory that is made for the destination, and what lacks
+// above it. An octal --chmod is their mode as well, but for its special bits.
+func (c *copyJob) makeDir(d *draft, p string, o owner) error {
+	mode := uint32(0o755)
+	if isOctal(c.chmod) {
+		mode = c.mode(0, true) & 0o777
+	}
+	return d.mkdirAll(p, o, mode)
 }
 
 // placeParents plans the directories between dest and a pick of --parents, like
 // those they are copied from where they are new.
 func (c *copyJob) placeParents(d *draft, dest string, p *pick, o owner) error {
-	if err := d.mkdirAll(dest, o); err != nil {
-		return err
-	}
 	below := path.Dir(p.below)
 	if below == "." {
 		return nil
@@ -108,7 +120,7 @@ func (c *copyJob) placeParents(d *draft, dest string, p *pick, o owner) error {
 			return err
 		}
 		if old != nil {
-			if err := d.mkdirAll(path.Join(dest, at), o); err != nil {
+			if err := c.makeDir(d, path.Join(dest, at), o); err != nil {
 				return err
 			}
 			continue

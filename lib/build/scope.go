@@ -10,11 +10,11 @@ import (
 
 // scope is what a word can see, and a command: one list of variables, KEY=VALUE,
 // each once, in the order of their first appearance. ENV and ARG both write to
-// it, so that of two lines with one name the later counts. A stage that begins
-// with another sees its arguments too, but what that has as ENV counts again.
+// it, but an ARG never hides an ENV, be it of the base image. A stage that begins
+// with another sees its arguments too.
 //
-// The reference text says that ENV always overrides ARG; BuildKit does this, and
-// a Dockerfile that narrows a variable of its base with ARG relies on it.
+// BuildKit's program lets the later line count. Its reference says that ENV always
+// overrides ARG, and other builders do that.
 type scope struct{ vars []string }
 
 // lookup is the meaning of a variable in this scope.
@@ -28,6 +28,13 @@ func (s *scope) lookup(name string) (string, bool) {
 }
 
 func (s *scope) set(name, value string) { s.vars = oci.MergeEnv(s.vars, name+"="+value) }
+
+// hasEnv says whether an ENV of the stage or its base has set a variable.
+func (s *stage) hasEnv(name string) bool {
+	env := scope{s.img.Config.Env}
+	_, ok := env.lookup(name)
+	return ok
+}
 
 // declare makes an argument known to the stage, for the history of its commands.
 func (s *stage) declare(name string) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"docksmith/lib/plan"
+	"docksmith/lib/rootfs"
 )
 
 // workdir executes WORKDIR. It makes the directory, owned by the user that
@@ -50,15 +51,19 @@ func (m *maker) makeWorkdir(ctx context.Context, dir, user string) error {
 		return err
 	} else if n != nil && n.kept {
 		m.empty = true
-		return d.mkdirAll(at, owner{}) // an error if it is not a directory
+		return d.mkdirAll(at, owner{}, 0o755) // an error if it is not a directory
 	}
 	var o owner
 	if user != "" {
-		if o, err = lookupOwner(user, root); err != nil {
+		o, err = lookupOwner(user, root)
+		if errors.Is(err, rootfs.ErrUnknownName) {
+			o, err = owner{}, nil // a command of that user will fail, but there may be none
+		}
+		if err != nil {
 			return err
 		}
 	}
-	if err := d.mkdirAll(at, o); err != nil {
+	if err := d.mkdirAll(at, o, 0o755); err != nil {
 		return err
 	}
 	return m.pack(ctx, d)

@@ -30,12 +30,20 @@ const maxUserFile = 1 << 20
 // MaxID is the greatest user or group id; the one above means "no change" to chown.
 const MaxID = 1<<32 - 2
 
+// ErrUnknownName is the cause where the root's files lack a name.
+var ErrUnknownName = errors.New("unknown name")
+
+type unknownName string
+
+func (e unknownName) Error() string      { return string(e) }
+func (unknownName) Is(target error) bool { return target == ErrUnknownName }
+
 // LookupUser finds who spec means inside the root: a user name or number, or
 // USER:GROUP. "" is user 0.
 //
 // What is written in digits is a number and nothing else: a passwd line whose
 // *name* is "1000" never decides who 1000 is. Numbers need no line in any file;
-// names do. Both files are opened in the root, must be regular and at most 1 MiB.
+// names do, else the cause is ErrUnknownName. Both files are opened in the root, must be regular and at most 1 MiB.
 func (r *Root) LookupUser(spec string) (User, error) {
 	u, err := r.lookupUser(spec)
 	if err != nil {
@@ -104,7 +112,7 @@ func findUser(passwd []byte, name string) (u User, login string, err error) {
 		return u, f[0], nil
 	}
 	if !numeric {
-		return u, "", errors.New("no such user in /etc/passwd of the image")
+		return u, "", unknownName("no such user in /etc/passwd of the image")
 	}
 	return u, "", nil
 }
@@ -130,7 +138,7 @@ func findGroup(groups []byte, name string) (uint32, error) {
 			return gid, nil
 		}
 	}
-	return 0, fmt.Errorf("no group %q in /etc/group of the image", name)
+	return 0, unknownName(fmt.Sprintf("no group %q in /etc/group of the image", name))
 }
 
 // memberships are the groups of a user: the primary one and those that name login.
