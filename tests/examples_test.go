@@ -133,8 +133,8 @@ func testCService(t *testing.T, x *examples) {
 	if got := s.output(); got != "clockd: port 7000, user 900\n" {
 		t.Errorf("the service says %q", got)
 	}
-	if x.status("docksmith run -u 0 clockd sh -c true") == 0 { // it is an argument of the service
-		t.Error("the entrypoint was not used")
+	if got := x.status("docksmith run clockd sh -c true"); got != 2 { // they are arguments of the service
+		t.Errorf("the entrypoint was not used: status %d", got)
 	}
 }
 

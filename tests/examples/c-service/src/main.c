@@ -77,5 +77,9 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (argc == 2 && strcmp(argv[1], "--ping") == 0)
 		return ping();
+	if (argc > 1) {
+		fprintf(stderr, "usage: clockd [--ping]\n");
+		return 2;
+	}
 	return serve();
 }
