@@ -27,22 +27,40 @@ var toolchains = map[string]string{
 	"java": "java:bookworm", "node": "node:bookworm", "python": "python:bookworm",
 }
 
-// newExamples makes the Debian base, from the tar that DOCKSMITH_TEST_DEBIAN
-// names or with mmdebstrap.
 func newExamples(t *testing.T) *examples {
 	t.Helper()
 	needs(t, "nsenter")
 	x := &examples{box: newBox(t), made: map[string]bool{}}
-	if tar := os.Getenv("DOCKSMITH_TEST_DEBIAN"); tar != "" {
-		x.sh("docksmith base --from-tar " + tar + " debian:bookworm")
-		return x
-	}
-	needs(t, "mmdebstrap")
-	if _, err := x.try(repository() + "/scripts/base-debian debian:bookworm"); err != nil {
-		t.Skipf("mmdebstrap makes no base here: %v", err)
-	}
+	x.debian()
 	return x
 }
+
+// debian makes debian:bookworm in a box: from the tar that
+// DOCKSMITH_TEST_DEBIAN names, or with mmdebstrap, once for all tests.
+func (b *box) debian() {
+	b.t.Helper()
+	if tar := os.Getenv("DOCKSMITH_TEST_DEBIAN"); tar != "" {
+		b.sh("docksmith base --from-tar " + tar + " debian:bookworm")
+		return
+	}
+	needs(b.t, "mmdebstrap")
+	archive, err := debianArchive()
+	if err != nil {
+		b.t.Skipf("mmdebstrap makes no base here: %v", err)
+	}
+	b.sh("docksmith import " + archive + " debian:bookworm")
+}
+
+// debianArchive is an image that mmdebstrap made.
+var debianArchive = sync.OnceValues(func() (string, error) {
+	archive := filepath.Join(top, "debian.tar")
+	cmd := exec.Command("sh", "-euc", repository()+"/scripts/base-debian debian:bookworm && docksmith export debian:bookworm "+archive)
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Join(top, "bin")+":"+os.Getenv("PATH"), "DOCKSMITH_ROOT="+filepath.Join(top, "debian"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return archive, nil
+})
 
 // of is x for a test of its own.
 func (x *examples) of(t *testing.T) *examples {
@@ -56,7 +74,7 @@ func (x *examples) dir(name string) string { return repository() + "/tests/examp
 // secrets are what a machine behind a proxy must tell npm and go, and no image
 // may keep.
 func (x *examples) secrets() string {
-	x.write("npmrc", "registry="+x.sh("npm config get registry 2>/dev/null || true")+"\n")
+	x.write("npmrc", x.sh("registry=$(npm config get registry 2>/dev/null || true); echo ${registry:+registry=$registry}")+"\n")
 	flags := "--secret id=npmrc,src=" + x.path("npmrc")
 	for _, ca := range []string{os.Getenv("SSL_CERT_FILE"), "/etc/ssl/certs/ca-certificates.crt"} {
 		if _, err := os.Stat(ca); err == nil {
@@ -91,28 +109,33 @@ func (x *examples) timed(what string, do func()) {
 	x.t.Logf("%s: %.1f s", what, time.Since(began).Seconds())
 }
 
-// build builds an example three times: as it comes, again, and without a cache.
+// build builds an example as it comes, again, with a line changed, and without
+// a cache, that of apt, npm or pip among them.
 func (x *examples) build(name, tag string, flags ...string) {
 	x.t.Helper()
 	x.toolchain(name)
-	line := "docksmith build --progress=plain --iidfile id -t " + tag + " " + strings.Join(flags, " ") + " " + x.dir(name) + " 2>log && cat id"
-	one := func(what string) (digest, log string) {
-		x.timed(what, func() { digest = x.logged(line) })
-		text, err := os.ReadFile(x.path("log"))
-		if err != nil {
-			x.t.Fatal(err)
-		}
-		return strings.TrimSpace(digest), string(text)
-	}
-	first, _ := one("build")
-	again, log := one("again")
+	first, _ := x.once("build", x.dir(name), tag, flags)
+	again, log := x.once("again", x.dir(name), tag, flags)
 	if strings.Contains(log, "[CACHE MISS]") || !strings.Contains(log, "[CACHE HIT]") || again != first {
-		x.t.Errorf("built again: %s, first %s, and not everything was there:\n%s", again, first, log)
+		x.t.Errorf("built again: %s, first %s, and not everything was there:\n%s", again, first, stepLines(log))
 	}
+	x.change(name, tag, first, flags)
 	x.sh(`rm -rf "$DOCKSMITH_ROOT/cache"`)
-	if cold, _ := one("without a cache"); cold != first {
+	if cold, _ := x.once("without a cache", x.dir(name), tag, flags); cold != first {
 		x.t.Errorf("built without a cache: %s, first %s", cold, first)
 	}
+}
+
+// once builds a context one time; log is the progress.
+func (x *examples) once(what, context, tag string, flags []string) (digest, log string) {
+	x.t.Helper()
+	line := "docksmith build --progress=plain --iidfile id -t " + tag + " " + strings.Join(flags, " ") + " " + context + " 2>log && cat id"
+	x.timed(what, func() { digest = x.logged(line) })
+	text, err := os.ReadFile(x.path("log"))
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	return strings.TrimSpace(digest), string(text)
 }
 
 // logged is sh for a build whose messages went to the file log.

@@ -25,11 +25,8 @@ func TestLuaFromItsSource(t *testing.T) {
 	if os.Getenv("DOCKSMITH_TEST_NETWORK") == "" {
 		t.Skip("DOCKSMITH_TEST_NETWORK is not set: mmdebstrap and apt would need a network")
 	}
-	needs(t, "mmdebstrap")
 	b := newBox(t)
-	if _, err := b.try(repository() + "/scripts/base-debian debian:bookworm"); err != nil {
-		t.Skipf("mmdebstrap makes no base here: %v", err)
-	}
+	b.debian()
 	build := "docksmith build -q --network=host -t lua:5.4 " + repository() + "/tests/examples/lua"
 	first := b.sh(build)
 	if got := b.sh("docksmith run -e NAME=test lua:5.4"); got != "Hello, test, from Lua 5.4: 2 3 5 7 11 13 17 19 23 29" {
@@ -46,20 +43,34 @@ func TestLuaFromItsSource(t *testing.T) {
 // TestExamples is what needs the world: a Debian base, packages of Debian, of
 // npm and of a Go proxy, compilers, servers. Every example is built, built again
 // (nothing is done), built without any cache (the same bytes), and run.
+// DOCKSMITH_TEST_EXAMPLES names those to run, or is "all".
 func TestExamples(t *testing.T) {
-	if os.Getenv("DOCKSMITH_TEST_EXAMPLES") == "" {
+	wanted := strings.Fields(os.Getenv("DOCKSMITH_TEST_EXAMPLES"))
+	if len(wanted) == 0 {
 		t.Skip("DOCKSMITH_TEST_EXAMPLES is not set: apt, npm and go would need a network and many minutes")
 	}
-	x := newExamples(t)
-	for _, e := range []struct {
+	all := []struct {
 		name string
 		test func(*testing.T, *examples)
 	}{
 		{"heredoc", testHeredoc}, {"onbuild", testOnbuild}, {"nginx", testNginx},
 		{"postgres", testPostgres}, {"c-service", testCService}, {"python", testPython},
 		{"java", testJava}, {"golang", testGolang}, {"node", testNode}, {"monorepo", testMonorepo},
-	} {
-		t.Run(e.name, func(t *testing.T) { e.test(t, x.of(t)) })
+	}
+	known := []string{"all"}
+	for _, e := range all {
+		known = append(known, e.name)
+	}
+	for _, name := range wanted {
+		if !slices.Contains(known, name) {
+			t.Fatalf("DOCKSMITH_TEST_EXAMPLES: no example %q: there are %s", name, strings.Join(known, ", "))
+		}
+	}
+	x := newExamples(t)
+	for _, e := range all {
+		if wanted[0] == "all" || slices.Contains(wanted, e.name) {
+			t.Run(e.name, func(t *testing.T) { e.test(t, x.of(t)) })
+		}
 	}
 }
 
