@@ -1,7 +1,8 @@
-// Command agent asks an ssh agent, as the scripts of the tests want it from
-// inside an image that has neither ssh nor a C library: "agent list" prints the
-// comments of its keys, "agent echo N" sends N bytes and wants them back, which
-// only the agent of the tests does, "agent many N" lists on N connections at once.
+// Command inside is what the tests run inside images that have neither ssh nor a
+// C library. Of an ssh agent "list" prints the comments of the keys; "many N"
+// does it on N connections at once; "echo N" sends N bytes and wants them back,
+// which only the agent of the tests does. "flip A B SECONDS" exchanges two names
+// as fast as it can.
 package main
 
 import (
@@ -14,19 +15,20 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"time"
 )
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "agent:", err)
+		fmt.Fprintln(os.Stderr, "inside:", err)
 		os.Exit(1)
 	}
 }
 
 func run(args []string) error {
 	n := 1
-	if len(args) == 2 {
-		n, _ = strconv.Atoi(args[1])
+	if len(args) > 1 {
+		n, _ = strconv.Atoi(args[len(args)-1])
 	}
 	switch {
 	case len(args) == 1 && args[0] == "list":
@@ -40,8 +42,22 @@ func run(args []string) error {
 			err = fmt.Errorf("%d bytes came back, not the %d that were sent", len(got), len(sent))
 		}
 		return err
+	case len(args) == 4 && args[0] == "flip":
+		return flip(args[1], args[2], time.Duration(n)*time.Second)
 	}
-	return errors.New("usage: agent list | agent many N | agent echo N")
+	return errors.New("usage: inside list | many N | echo N | flip A B SECONDS")
+}
+
+// flip exchanges two names for a time.
+func flip(a, b string, d time.Duration) error {
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		for range 100 {
+			if err := exchange(a, b); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // many lists at the same time; all must say the same.
