@@ -8,11 +8,14 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // canarySteps ask for secrets by every way there is, print them, and fail.
@@ -58,7 +61,7 @@ func TestSecretsLeaveNoTrace(t *testing.T) {
 	build := "ds-build --secret id=file,src=" + file + " --secret id=variable,env=CANARY --ssh agent=" + socket + " "
 	for i, args := range []string{
 		"--progress=plain -f f -t app ctx", "--progress=json --no-cache -f f -t app ctx", "--no-cache --no-overlay -f f ctx",
-		"--progress=json --no-cache --compress=none -f f ctx", "--progress=json -f f ctx", "--progress=plain -f f ctx",
+		"--progress=json --no-cache --compress=none -f f ctx", "--no-cache --compress=zstd -f f -t app-zstd ctx", "--progress=json -f f ctx", "--progress=plain -f f ctx",
 		"-q -f fails ctx", "--progress=json -f fails ctx", "--no-overlay -f fails ctx",
 	} {
 		log := "log" + string(rune('0'+i))
@@ -72,8 +75,47 @@ func TestSecretsLeaveNoTrace(t *testing.T) {
 	}
 	b.sh("ds-store export app -o archive.tar; ds-store history app >history; ds-store inspect --config app >config; ds-cache ls >records 2>&1 || true")
 	search(t, b.dir, canaries)
+	hidesMemory(t, b, build+"-j 1 --no-cache -f f ctx", file)
 	killInStep(t, b, build+"-f dies ctx >log-dies.out 2>log-dies")
 	search(t, b.dir, canaries)
+}
+
+// hidesMemory looks, where strace is there, whether the programs that a build
+// consists of hide their memory before they read a secret.
+func hidesMemory(t *testing.T, b *box, build, secret string) {
+	t.Helper()
+	if _, err := exec.LookPath("strace"); err != nil {
+		t.Log("strace is not installed: not seen when memory is hidden")
+		return
+	}
+	trace := filepath.Join(t.TempDir(), "trace")
+	b.sh("strace -f -e trace=execve,prctl,openat,read -s 200 -o " + trace + " " + build + " >/dev/null 2>&1")
+	data, err := os.ReadFile(trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hidden, opened, told := false, 0, 0
+	for line := range strings.Lines(string(data)) {
+		what := ""
+		switch {
+		case strings.Contains(line, "execve(") && strings.Contains(line, "ds-exec"):
+			hidden = false // another program, and one at a time
+		case strings.Contains(line, "prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE"):
+			hidden = true
+		case strings.Contains(line, `openat(AT_FDCWD, "`+secret):
+			opened++
+			what = "ds-build opens it"
+		case strings.Contains(line, "read") && strings.Contains(line, `"{\"type\":\"secret\"`):
+			told++
+			what = "ds-exec is told it"
+		}
+		if what != "" && !hidden {
+			t.Errorf("%s without having hidden its memory: %s", what, line)
+		}
+	}
+	if opened == 0 || told == 0 {
+		t.Errorf("the secret was opened %d times and told %d times", opened, told)
+	}
 }
 
 // killInStep starts a build, kills it with all that it started while its step
@@ -104,7 +146,7 @@ func killInStep(t *testing.T, b *box, script string) {
 // search looks for the canaries in all files below dir and in their names.
 func search(t *testing.T, dir string, canaries []string) {
 	t.Helper()
-	files := 0
+	files, gzips, zstds := 0, 0, 0
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrPermission) && d.IsDir() && d.Name() == "work" {
 			return fs.SkipDir // overlay's own, empty, and closed to its owner
@@ -117,8 +159,13 @@ func search(t *testing.T, dir string, canaries []string) {
 		if err != nil {
 			return err
 		}
+		if plain, err := unzstd(data); err == nil {
+			zstds++
+			data = append(data, plain...)
+		}
 		if z, err := gzip.NewReader(bytes.NewReader(data)); err == nil {
 			if plain, err := io.ReadAll(z); err == nil {
+				gzips++
 				data = append(data, plain...)
 			}
 		}
@@ -132,7 +179,17 @@ func search(t *testing.T, dir string, canaries []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if files < 20 {
-		t.Fatalf("only %d files were looked at", files)
+	if files < 20 || gzips == 0 || zstds == 0 {
+		t.Fatalf("only %d files were looked at, %d of them gzip and %d zstd", files, gzips, zstds)
 	}
+}
+
+// unzstd gives the content of a layer or pre-image that is compressed so.
+func unzstd(data []byte) ([]byte, error) {
+	d, err := zstd.NewReader(nil)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return d.DecodeAll(data, nil)
 }

@@ -19,6 +19,11 @@ import (
 // not set is no secret.
 func readSecrets(flags []string) (map[string][]byte, error) {
 	secrets := map[string][]byte{}
+	if len(flags) > 0 {
+		if err := sandbox.HideMemory(); err != nil {
+			return nil, err
+		}
+	}
 	for _, flag := range flags {
 		id, file, variable, err := parseSecret(flag)
 		if err != nil {

@@ -20,5 +20,8 @@ func readSecrets(fd int) (map[string][]byte, error) {
 	if _, err := f.Stat(); err != nil {
 		return nil, cli.Usagef("--secrets-fd %d: not an open descriptor", fd)
 	}
+	if err := sandbox.HideMemory(); err != nil {
+		return nil, err
+	}
 	return sandbox.ReadSecrets(f)
 }

@@ -50,7 +50,7 @@ func newContainer(b *Bundle, o Options) (*container, error) {
 		}
 	}
 	_, _ = ownIDs(), InUserNamespace() // while /proc is the host's
-	if err := hideMemory(); err != nil {
+	if err := HideMemory(); err != nil {
 		return nil, err
 	}
 	limits, err := o.Limits.with(spec.Linux.Resources)
@@ -87,8 +87,11 @@ func (c *container) compileFilter() {
 	}
 }
 
-// hideMemory: until they execute, the container's processes have our memory.
-func hideMemory() error {
+// HideMemory keeps this program's memory out of core dumps, and from processes
+// that have no power over its user namespace. It is for who holds secrets, and
+// for the processes of a container, which have the memory of their maker until
+// they execute.
+func HideMemory() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("hide memory: %w", err)
 	}

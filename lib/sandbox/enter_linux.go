@@ -34,7 +34,7 @@ func Enter(ctx context.Context, in Joint, spec *specs.Spec, o Options) (Result, 
 	if err != nil {
 		return failed, in.verdict(err)
 	}
-	if err := hideMemory(); err != nil {
+	if err := HideMemory(); err != nil {
 		return failed, err
 	}
 	spec.Process.Terminal = o.Terminal // that of the container's command is its own

@@ -70,6 +70,18 @@ func readRlimits(list []specs.POSIXRlimit) ([]rlimit, error) {
 	return out, nil
 }
 
+// noCore is the limit of a command that has secrets: its core would hold them, in
+// its working directory or wherever a program of the host puts cores. To such a
+// program a limit of 0 means nothing; at 1 the kernel dumps nothing at all.
+func noCore() rlimit {
+	none := unix.Rlimit{Cur: 1, Max: 1}
+	var now unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_CORE, &now) == nil && now.Max == 0 {
+		none = unix.Rlimit{} // not every user may raise it
+	}
+	return rlimit{unix.RLIMIT_CORE, none}
+}
+
 // readProcess collects what does not depend on the root.
 func (c *container) readProcess() (*process, error) {
 	sp := c.spec.Process
@@ -87,6 +99,9 @@ func (c *container) readProcess() (*process, error) {
 	}
 	if p.rlimits, err = readRlimits(sp.Rlimits); err != nil {
 		return nil, err
+	}
+	if len(c.opts.Secrets) > 0 {
+		p.rlimits = append(p.rlimits, noCore())
 	}
 	if sp.User.Umask != nil {
 		p.umask = *sp.User.Umask

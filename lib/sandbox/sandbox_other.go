@@ -11,6 +11,9 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
+// HideMemory returns ErrUnsupportedPlatform.
+func HideMemory() error { return unsupported("hide memory") }
+
 // Bundle is an OCI runtime bundle.
 type Bundle struct {
 	Spec *specs.Spec
