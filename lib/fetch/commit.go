@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -25,7 +24,8 @@ type Commit struct {
 	Kept bool
 }
 
-var commitID = regexp.MustCompile(`^[0-9a-f]{40}$`)
+// isCommitID tells whether s is the whole id of a commit.
+func isCommitID(s string) bool { return len(s) == 40 && strings.Trim(s, "0123456789abcdef") == "" }
 
 // Commit finds the commit that an address means. Where the address or the
 // checksum is a whole id, nobody is asked.
@@ -108,7 +108,7 @@ func wantedCommit(remote *dockerfile.Remote, o Options) (string, error) {
 	default:
 		want = o.Checksum
 	}
-	if ref := remote.Ref; commitID.MatchString(ref) {
+	if ref := remote.Ref; isCommitID(ref) {
 		if !strings.HasPrefix(ref, want) {
 			return "", &ChecksumError{Want: want, Got: ref}
 		}
@@ -151,7 +151,7 @@ func (r *repository) listRemote(ctx context.Context) (c *Commit, tag string, err
 	}
 	ids := map[string]string{}
 	for line := range strings.Lines(string(out)) {
-		if id, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "\t"); ok && commitID.MatchString(id) {
+		if id, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "\t"); ok && isCommitID(id) {
 			ids[name] = id
 		}
 	}
@@ -183,7 +183,7 @@ func (r *repository) remoteHead(ctx context.Context) (c *Commit, tag string, err
 		}
 		if branch, ok := strings.CutPrefix(left, "ref: "); ok && strings.HasPrefix(branch, "refs/heads/") {
 			c.Ref = branch
-		} else if commitID.MatchString(left) {
+		} else if isCommitID(left) {
 			c.ID = left
 		}
 	}
