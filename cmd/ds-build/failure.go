@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"docksmith/lib/build"
@@ -34,9 +35,11 @@ type failure struct {
 	Bundle string `json:"bundle,omitempty"`
 	Enter  string `json:"enter,omitempty"`
 	// Log names the output of the command, LogFile is where it is.
-	Log     string  `json:"log,omitempty"`
-	LogFile string  `json:"logFile,omitempty"`
-	At      float64 `json:"at"`
+	Log     string `json:"log,omitempty"`
+	LogFile string `json:"logFile,omitempty"`
+	// Others are steps of other stages that failed at the same time.
+	Others []*failure `json:"others,omitempty"`
+	At     float64    `json:"at"`
 
 	step *build.StepError // nil: the fault is not one of a step
 	tail *tail            // of the output; nil: no command ran
@@ -52,11 +55,21 @@ func (j *journal) failure(err error) *failure {
 		f.Step, f.Total, f.Stage, f.File, f.Line = step.Step, step.Total, step.Stage, step.File, step.Line
 		f.Text, f.Signal, f.OOM, f.Bundle = step.Err.Error(), step.Signal, step.OOM, step.Bundle
 		f.PeakMemory = step.PeakMemory
-		j.addShell(f) // the last hint comes first
+		j.addOthers(f) // the last hint comes first
+		j.addShell(f)
 		j.addOutput(f)
 	}
 	f.Status = j.s.Status(f.err)
 	return f
+}
+
+// addOthers tells of the steps that failed at the same time.
+func (j *journal) addOthers(f *failure) {
+	for _, step := range slices.Backward(f.step.Others) {
+		other := j.failure(step)
+		f.Others = slices.Insert(f.Others, 0, other)
+		f.err = cli.WithHint(f.err, "%s:%d failed too: %s", other.File, other.Line, other.Text)
+	}
 }
 
 // addOutput says where the output of the command is.

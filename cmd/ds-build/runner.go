@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -78,7 +79,12 @@ func (runner) Run(ctx context.Context, c build.Container) (res build.RunResult, 
 	cmd := exec.CommandContext(ctx, findProgram("ds-exec"), append(args, c.Dir)...)
 	cmd.Stdout, cmd.Stderr = c.Output, c.Output
 	cmd.ExtraFiles = append([]*os.File{says}, w.files()...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	var cut atomic.Bool
+	cmd.Cancel = func() error {
+		err := cmd.Process.Signal(syscall.SIGTERM)
+		cut.Store(err == nil) // else it has ended by itself
+		return err
+	}
 	cmd.WaitDelay = grace
 	cmd.SysProcAttr = dieWithUs()
 	runtime.LockOSThread() // what dies with us dies with this thread
@@ -92,7 +98,11 @@ func (runner) Run(ctx context.Context, c build.Container) (res build.RunResult, 
 	told := make(chan status, 1)
 	go func() { told <- readStatus(tell) }()
 	err = cmd.Wait()
-	return (<-told).result(err)
+	res, err = (<-told).result(err)
+	if cut.Load() {
+		err = ctx.Err()
+	}
+	return res, err
 }
 
 // status is what ds-exec says on its status descriptor, all records in one:

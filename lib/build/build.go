@@ -24,6 +24,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"docksmith/lib/buildctx"
@@ -162,6 +163,11 @@ type StepError struct {
 	// of SHELL or another; empty if there is none.
 	Shell string
 	Err   error
+	// Others are steps of other stages that failed before this failure could
+	// end them, in the order of the file.
+	Others []*StepError
+
+	shared bool // it is that of another stage, which has the step too
 }
 
 func (e *StepError) Error() string { return fmt.Sprintf("%s:%d: %v", e.File, e.Line, e.Err) }
@@ -182,6 +188,7 @@ type builder struct {
 	first    map[int]int          // number of a stage's FROM among all instructions
 	triggers map[int][]*plan.Step // ONBUILD triggers of a stage's base
 	running  map[int]*running
+	failing  atomic.Bool // a stage has failed: no step is begun any more
 	result   Result
 
 	reading chan struct{} // holds a token: who lists and hashes files has it

@@ -83,7 +83,7 @@ type Temp interface {
 // Runner runs the command of a RUN step.
 type Runner interface {
 	// Run waits for the end of the container's process. An error is a failure
-	// to run it at all.
+	// to run it at all, or to let it come to its own end before that of ctx.
 	Run(ctx context.Context, c Container) (RunResult, error)
 }
 

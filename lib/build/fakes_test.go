@@ -228,7 +228,10 @@ func (r *fakeRunner) Run(ctx context.Context, c Container) (RunResult, error) {
 		return RunResult{Status: status}, nil
 	case "wait":
 		<-ctx.Done()
-		return RunResult{Status: 143}, nil
+		return RunResult{Status: 143}, ctx.Err()
+	case "late": // it fails by itself when the build is over already
+		<-ctx.Done()
+		return RunResult{Status: 5}, nil
 	}
 	return RunResult{}, fmt.Errorf("unknown command %q", command)
 }

@@ -203,7 +203,7 @@ func (r *runJob) run(ctx context.Context, m *maker, spec *specs.Spec) error {
 	}
 	m.peakMemory, m.log = result.PeakMemory, e.Log
 	switch {
-	case ctx.Err() != nil:
+	case err != nil && ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // Stages run at the same time, each on a goroutine; the steps of one follow each
@@ -20,8 +21,12 @@ type running struct {
 	notes []noted // of its steps, for the account
 }
 
+// settleFor is how much later an earlier step of the file may fail and still be
+// the one that is reported.
+var settleFor = 100 * time.Millisecond
+
 // buildStages runs the needed stages to their ends. The first that fails ends
-// what others execute; what they can do without executing anything they still
+// what others execute, after settleFor; what they can do without executing anything they still
 // do, so that of several faults of the plan always the same one is reported: the
 // first in the file.
 func (b *builder) buildStages(ctx context.Context) error {
@@ -34,6 +39,7 @@ func (b *builder) buildStages(ctx context.Context) error {
 		r := b.running[i]
 		defer close(r.ended)
 		if r.stage, r.err = b.buildStage(inner, i); r.err != nil {
+			b.settle(inner, i)
 			cancel()
 		}
 	}
@@ -47,24 +53,58 @@ func (b *builder) buildStages(ctx context.Context) error {
 	return b.failure(ctx)
 }
 
+// settle lets nobody begin to execute a step any more and waits a moment for the
+// stages before i: of two that fail at the same time always the same one is
+// reported.
+func (b *builder) settle(ctx context.Context, i int) {
+	b.failing.Store(true)
+	over := time.After(settleFor)
+	for _, k := range b.order {
+		if k == i {
+			return
+		}
+		select {
+		case <-b.running[k].ended:
+		case <-over:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // failure is the error of the first stage, in the order of the file, that failed
-// by itself.
+// by itself, whichever was faster. It knows the others.
 func (b *builder) failure(ctx context.Context) error {
-	var ended error
+	var first, ended error
 	for _, i := range b.order {
 		err := b.running[i].err
-		if err != nil && !errors.Is(err, context.Canceled) {
-			return err
+		switch {
+		case err == nil || errors.Is(err, context.Canceled):
+			ended = errors.Join(ended, err)
+		case first == nil:
+			first = err
+		default:
+			addFailure(first, err)
 		}
-		ended = errors.Join(ended, err)
 	}
-	if ended == nil {
-		return nil
+	if first != nil || ended == nil {
+		return first
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	return ended
+}
+
+// addFailure notes in the error that is reported another one, of a step of its
+// own.
+func addFailure(first, err error) {
+	reported, ok := errors.AsType[*StepError](first)
+	other, isStep := errors.AsType[*StepError](err)
+	if ok && isStep && !other.shared {
+		reported.Others = append(reported.Others, other)
+	}
 }
 
 // finished is stage n once it has ended, which it is waited for.
@@ -86,10 +126,17 @@ func (b *builder) acquire(ctx context.Context) (release func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if b.o.Jobs == nil {
-		return func() {}, nil
+	release = func() {}
+	if b.o.Jobs != nil {
+		if release, err = b.o.Jobs.Acquire(ctx); err != nil {
+			return nil, err
+		}
 	}
-	return b.o.Jobs.Acquire(ctx)
+	if b.failing.Load() {
+		release()
+		return nil, context.Canceled
+	}
+	return release, nil
 }
 
 // use notes that something declared the build argument.

@@ -214,7 +214,81 @@ func TestErrorIsThatOfTheFirstLine(t *testing.T) {
 	}
 }
 
-// A failed step that stages have in common is reported where each has it.
+// settleLong makes "the same time" long enough for any machine.
+func settleLong(t *testing.T) {
+	usual := settleFor
+	settleFor = time.Minute
+	t.Cleanup(func() { settleFor = usual })
+}
+
+// Of steps that fail at the same time the first in the file is reported, not the
+// fastest, and the others with it.
+func TestOfTwoFailuresTheFirstIsReported(t *testing.T) {
+	settleLong(t)
+	file := "FROM base AS a\nRUN fail 5\nFROM base AS b\nRUN fail 7\nFROM base AS c\nRUN late\nFROM scratch\n" +
+		"COPY --from=c / /\nCOPY --from=b / /\nCOPY --from=a / /\n"
+	for round := range 2 * rounds {
+		s := newTreeStore(t)
+		begun := make(chan struct{}, 3)
+		run := &fakeRunner{started: func(command string) {
+			begun <- struct{}{}
+			for len(begun) < 3 {
+				time.Sleep(time.Millisecond)
+			}
+			if command == "fail 5" && round%2 == 0 {
+				time.Sleep(20 * time.Millisecond) // the others have failed by then
+			}
+		}}
+		_, err := Build(t.Context(), parse(t, file), Options{Store: s, View: s.mergedView, Runner: run})
+		step, ok := errors.AsType[*StepError](err)
+		if !ok || step.Line != 2 || step.Status != 5 || len(step.Others) != 2 {
+			t.Fatalf("error %v", err)
+		}
+		if b, c := step.Others[0], step.Others[1]; b.Line != 4 || b.Status != 7 || b.Step != 4 || c.Line != 6 || c.Status != 5 {
+			t.Errorf("others %v, %v", b, c)
+		}
+	}
+}
+
+// While it is waited for others that may have failed, nothing new is begun.
+func TestNoStepBeginsAfterAFailure(t *testing.T) {
+	settleLong(t)
+	file := "FROM base AS a\nRUN put f1 x\nRUN put never x\nFROM base AS b\nRUN fail 7\nFROM scratch\nCOPY --from=a / /\nCOPY --from=b / /\n"
+	for _, jobs := range []Jobs{nil, make(fakeJobs, 2)} {
+		s := newTreeStore(t)
+		both := make(chan struct{}, 2)
+		run := &fakeRunner{started: func(command string) {
+			both <- struct{}{}
+			for len(both) < 2 {
+				time.Sleep(time.Millisecond)
+			}
+			if command == "put f1 x" {
+				time.Sleep(20 * time.Millisecond)
+			}
+		}}
+		known, err := cache.Open(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Build(t.Context(), parse(t, file), Options{Store: s, View: s.mergedView, Runner: run, Jobs: jobs, Cache: known})
+		if step, ok := errors.AsType[*StepError](err); !ok || step.Status != 7 || len(step.Others) > 0 {
+			t.Errorf("error %v", err)
+		}
+		if run.all != 2 {
+			t.Errorf("executed %q", run.ran)
+		}
+		if held, ok := jobs.(fakeJobs); ok && len(held) != 0 {
+			t.Errorf("%d slots kept", len(held))
+		}
+		// The step that came to its end in that time is not done again.
+		r, err := Build(t.Context(), parse(t, "FROM base\nRUN put f1 x"), Options{Store: s, View: s.mergedView, Cache: known})
+		if err != nil || r.Hits != 1 {
+			t.Errorf("%+v, %v", r, err)
+		}
+	}
+}
+
+// A failed step that stages have in common is reported where the first has it.
 func TestCommonStepFailsForAll(t *testing.T) {
 	s := newTreeStore(t)
 	known, err := cache.Open(t.TempDir())
@@ -230,7 +304,7 @@ func TestCommonStepFailsForAll(t *testing.T) {
 		}
 	}})
 	step, ok := errors.AsType[*StepError](err)
-	if !ok || step.Line != 2 && step.Line != 4 || step.Status != 3 || run.all != 1 {
+	if !ok || step.Line != 2 || step.Status != 3 || step.Step != 2 || run.all != 1 {
 		t.Fatalf("%d commands, error %v", run.all, err)
 	}
 }
