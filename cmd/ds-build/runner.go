@@ -75,7 +75,7 @@ func (runner) Run(ctx context.Context, c build.Container) (res build.RunResult, 
 		return res, err
 	}
 	defer w.close()
-	args := append([]string{"run", "--status-fd", "3"}, w.args()...)
+	args := append([]string{"run", "--no-record", "--status-fd", "3"}, w.args()...)
 	cmd := exec.CommandContext(ctx, findProgram("ds-exec"), append(args, c.Dir)...)
 	cmd.Stdout, cmd.Stderr = c.Output, c.Output
 	cmd.ExtraFiles = append([]*os.File{says}, w.files()...)

@@ -25,6 +25,9 @@ func (s *settings) parse(io *cli.IO, command []string) error {
 			return cli.Usagef("an option and its --no- form are both given")
 		}
 	}
+	if err := s.life.check(); err != nil {
+		return err
+	}
 	s.NoSeccomp = s.noSeccomp
 	if s.Network = s.network; s.Network != "" && s.Network != "none" && s.Network != "host" {
 		return cli.Usagef("--network %s: only none and host are possible yet", s.Network)
@@ -38,7 +41,9 @@ func (s *settings) parse(io *cli.IO, command []string) error {
 			return err
 		}
 	}
-	if s.terminal && !cli.Terminal(io.Stdin) {
+	if s.detach {
+		s.Terminal = s.terminal // its monitor is at the near end
+	} else if s.terminal && !cli.Terminal(io.Stdin) {
 		return cli.Usagef("--tty: standard input is not a terminal")
 	}
 	if s.Env, err = parseEnv(s.env); err != nil {

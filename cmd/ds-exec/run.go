@@ -28,9 +28,9 @@ type settings struct {
 	namespaces            bool
 	rootless, noRootless  bool
 	interactive, terminal bool
-	remove                bool
-	statusFD, secretsFD   int
-	pidFile               string
+	life
+	statusFD, secretsFD int
+	pidFile             string
 }
 
 func runCommand() *cli.Command {
@@ -75,7 +75,7 @@ func (s *settings) declare(f *cli.Flags) {
 	f.BoolVar(&s.rootless, "rootless", false, "use a user namespace (the default for an ordinary user)")
 	f.BoolVar(&s.noRootless, "no-rootless", false, "fail rather than use a user namespace")
 	f.BoolVar(&s.NoInit, "no-init", false, "make the command process 1")
-	f.BoolVar(&s.remove, "rm", false, "remove the bundle afterwards")
+	s.life.declare(f)
 	f.IntVar(&s.statusFD, "status-fd", -1, "report what happens as JSON lines on descriptor `N`")
 	f.IntVar(&s.secretsFD, "secrets-fd", -1, "read the secrets that the bundle names from descriptor `N`")
 	f.StringVar(&s.pidFile, "pid-file", "", "write the command's process id to `FILE`")
@@ -91,13 +91,7 @@ func (s *settings) run(ctx context.Context, io *cli.IO, args []string) (err erro
 	if len(args) == 0 {
 		return cli.Usagef("BUNDLE is missing")
 	}
-	if s.remove { // whatever happens: who said --rm has no other use for it
-		defer func() {
-			if rerr := removeBundle(args[0]); rerr != nil {
-				err = errors.Join(err, rerr)
-			}
-		}()
-	}
+	defer func() { err = errors.Join(err, s.life.drop(args[0])) }()
 	if err := s.parse(io, args[1:]); err != nil {
 		return err
 	}
@@ -109,6 +103,9 @@ func (s *settings) run(ctx context.Context, io *cli.IO, args []string) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, report.close()) }()
+	if s.detach {
+		return s.runDetached(ctx, io, args[0], report)
+	}
 	if s.Secrets, err = readSecrets(s.secretsFD); err != nil {
 		if report.fail(err) {
 			err = cli.Told(err)
@@ -164,10 +161,15 @@ func (s *settings) exec(ctx context.Context, io *cli.IO, dir string, report *sta
 	}
 	defer b.Close()
 	s.Warn = func(sentence string) { io.Warnf("%s", sentence) }
+	rec, err := s.record(io, b, dir)
+	if err != nil {
+		return sandbox.Result{}, err
+	}
 	var pidErr error
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	s.Started = func(pid int) {
+		rec.started(pid)
 		report.started(pid)
 		if s.pidFile != "" {
 			if pidErr = os.WriteFile(s.pidFile, []byte(strconv.Itoa(pid)+"\n"), 0o644); pidErr != nil {
@@ -178,7 +180,7 @@ func (s *settings) exec(ctx context.Context, io *cli.IO, dir string, report *sta
 	stop := killOnThird(cancel)
 	defer stop()
 	res, err := sandbox.Run(ctx, b, s.Options)
-	return res, errors.Join(err, pidErr)
+	return res, errors.Join(err, pidErr, rec.ended(res, err))
 }
 
 // killOnThird calls kill at the third request to end.
@@ -210,5 +212,3 @@ func statusOf(err error) error {
 	}
 	return &cli.StatusError{Status: status, Err: err}
 }
-
-func removeBundle(dir string) error { return os.RemoveAll(dir) }

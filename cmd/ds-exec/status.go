@@ -74,3 +74,11 @@ func (s *status) close() error {
 	}
 	return nil
 }
+
+// hangUp lets the reader go, which has heard what it wanted.
+func (s *status) hangUp() {
+	if s.file != nil {
+		_ = s.file.Close()
+		s.file = nil
+	}
+}

@@ -153,21 +153,20 @@ func TestReportedThoughNotWritable(t *testing.T) {
 
 func TestWaitSeesTheEnd(t *testing.T) {
 	tab := Open(t.TempDir())
-	_, monitor := sleeper(t)
 	for what, end := range map[string]func(c *Container) error{
 		"kept": func(c *Container) error {
 			_, err := c.Update(func(s *State) error { s.End(Exit{Status: 7}); return nil })
 			return err
 		},
+		"removed later": func(c *Container) error {
+			return errors.Join(c.End(Exit{Status: 7}, false), c.Remove())
+		},
 		"removed": func(c *Container) error {
-			_, err := c.Update(func(s *State) error { s.End(Exit{Status: 7}); return nil })
-			return errors.Join(err, c.Remove())
+			return c.End(Exit{Status: 7}, true)
 		},
 	} {
 		cmd, p := sleeper(t)
-		st := running(p)
-		c := ok(tab.Create(st))
-		_ = monitor
+		c := ok(tab.Create(running(p)))
 		got := make(chan State, 2)
 		for range 2 {
 			go func() {

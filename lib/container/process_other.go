@@ -27,3 +27,6 @@ func (Process) Open() (*os.File, error) { return nil, errUnsupported }
 func (Process) Signal(syscall.Signal) error { return errUnsupported }
 
 func (Process) wait(context.Context) error { return nil }
+
+// ParseSignal is possible on Linux only.
+func ParseSignal(string) (syscall.Signal, error) { return 0, errUnsupported }

@@ -151,6 +151,27 @@ func flock(f *os.File, how int) error {
 	}
 }
 
+// End records the end of a container, by its monitor. With remove the record is
+// taken away at once, as by [Container.Remove]; those who wait get to know.
+func (c *Container) End(e Exit, remove bool) error {
+	if !remove {
+		_, err := c.Update(func(s *State) error { s.End(e); return nil })
+		return err
+	}
+	lock, err := c.lock()
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	s, err := c.read()
+	if err != nil {
+		return err
+	}
+	s.End(e)
+	c.tellWaiters(s)
+	return c.remove(s.Name)
+}
+
 // Remove takes a stopped container's record and directory away, and its name
 // with them. Bundle and cgroups are the caller's to remove before.
 func (c *Container) Remove() error {
@@ -163,15 +184,25 @@ func (c *Container) Remove() error {
 	if err != nil && !errors.Is(err, ErrBroken) && !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	if err == nil && s.Status != Stopped && !s.lost() {
-		return fmt.Errorf("remove container %s: %w", c.id, ErrRunning)
+	if err == nil && s.Status != Stopped {
+		if !s.lost() {
+			return fmt.Errorf("remove container %s: %w", c.id, ErrRunning)
+		}
+		s.end(Exit{Unknown: true}, time.Time{})
+		c.tellWaiters(s)
 	}
-	c.table.release(s.Name, c.id)
+	return c.remove(s.Name)
+}
+
+// remove takes the directory away, with its lock held.
+func (c *Container) remove(name string) error {
+	c.table.release(name, c.id)
 	away := c.table.path(gone + c.id + "-" + NewID()[:8])
-	if err := os.Rename(c.Dir(), away); err != nil {
-		return fmt.Errorf("remove container %s: %w", c.id, err)
+	err := os.Rename(c.Dir(), away)
+	if err == nil {
+		err = os.RemoveAll(away)
 	}
-	if err := os.RemoveAll(away); err != nil {
+	if err != nil {
 		return fmt.Errorf("remove container %s: %w", c.id, err)
 	}
 	return nil

@@ -19,9 +19,9 @@ const settling = 5 * time.Millisecond
 // Wait returns the state of the container once it has stopped, that of one which
 // is removed at its end too. ErrNotFound means that it was removed otherwise.
 func (c *Container) Wait(ctx context.Context) (State, error) {
-	end, err := os.OpenFile(c.Path(endFile), os.O_RDONLY|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	end, err := c.openEnd()
 	if err != nil {
-		return State{}, fmt.Errorf("wait for container %s: %w", c.id, notFound(err))
+		return State{}, err
 	}
 	defer end.Close()
 	for {
@@ -45,6 +45,20 @@ func (c *Container) Wait(ctx context.Context) (State, error) {
 		case <-time.After(settling):
 		}
 	}
+}
+
+// openEnd makes the file under the lock: after that no end is missed.
+func (c *Container) openEnd() (*os.File, error) {
+	lock, err := c.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	f, err := os.OpenFile(c.Path(endFile), os.O_RDONLY|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("wait for container %s: %w", c.id, notFound(err))
+	}
+	return f, nil
 }
 
 func (c *Container) readEnd(end *os.File) (State, error) {

@@ -63,6 +63,9 @@ func Enter(context.Context, Joint, *specs.Spec, Options) (Result, error) {
 // JoinUserNamespace returns ErrUnsupportedPlatform.
 func JoinUserNamespace(Joint, UserNamespaceOptions) error { return unsupported("enter container") }
 
+// SweepCgroups does nothing.
+func SweepCgroups() {}
+
 // EnterUserNamespace does nothing: there is nothing to enter, and programs that
 // need no namespace go on.
 func EnterUserNamespace(UserNamespaceOptions) error { return nil }
