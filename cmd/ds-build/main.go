@@ -40,6 +40,8 @@ type options struct {
 	network   string
 	compress  string
 	iidfile   string
+	metadata  string
+	hosts     []string
 	progress  string
 	color     string
 	rules     string
@@ -60,6 +62,7 @@ func main() {
 		Long:  long,
 		Flags: o.declare,
 		Run:   o.run,
+		Other: dockerFlags,
 	})
 }
 
@@ -75,10 +78,12 @@ func (o *options) declare(f *cli.Flags) {
 	f.BoolVar(&o.noCache, "no-cache", false, "run every step, whatever the cache knows")
 	f.IntVarP(&o.jobs, "jobs", "j", 0, "execute at most `N` steps at the same time; default: as many as make's jobserver or the processors allow")
 	f.StringVar(&o.network, "network", "none", "what RUN steps may reach: `none` or host")
+	f.StringArrayVar(&o.hosts, "add-host", nil, "put `NAME:ADDRESS` into the /etc/hosts of RUN steps; may be repeated")
 	f.StringVar(&o.platform, "platform", "", "build for `OS/ARCH[/VARIANT]` instead of this machine")
 	f.StringArrayVar(&o.labels, "label", nil, "add a label, `NAME=VALUE`, to the image; may be repeated")
 	f.StringVar(&o.compress, "compress", "", "compress new layers with `gzip`, zstd or none")
 	f.StringVar(&o.iidfile, "iidfile", "", "write the image's digest to `FILE`")
+	f.StringVar(&o.metadata, "metadata-file", "", "write digests and names of the image to `FILE`, as JSON")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print the image's digest and nothing else")
 	f.StringVar(&o.progress, "progress", "auto", "show progress as `auto`, tty, plain, json or none")
 	f.StringVar(&o.color, "color", "auto", "colour the progress: `auto`, always or never")
@@ -93,6 +98,7 @@ func (o *options) declare(f *cli.Flags) {
 	f.Complete("network", "none,host")
 	f.Complete("compress", "gzip,zstd,none")
 	f.Complete("iidfile", "file")
+	f.Complete("metadata-file", "file")
 	f.Complete("progress", "auto,tty,plain,json,none")
 	f.Complete("color", "auto,always,never")
 }

@@ -98,6 +98,7 @@ type settings struct {
 	contexts    map[string]string
 	secrets     map[string][]byte
 	agents      map[string]string
+	hosts       []build.Host
 	allowHost   bool
 	insecure    []string
 	rules       *dockerfile.Rules // instead of the plan's
@@ -129,6 +130,9 @@ func (o *options) settings() (settings, error) {
 		return v, err
 	}
 	if v.allowHost, v.insecure, err = allowed(o.allow); err != nil {
+		return v, err
+	}
+	if v.hosts, err = addedHosts(o.hosts); err != nil {
 		return v, err
 	}
 	if o.platform != "" {
@@ -228,7 +232,7 @@ func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
 		Args: b.settings.args, Target: b.o.target, NoCache: b.o.noCache, NoOverlay: b.o.noOverlay, Network: b.o.network,
 		AllowHostNetwork: b.settings.allowHost, Insecure: b.settings.insecure,
 		Fetcher: fetcher{}, CacheMounts: known, Secrets: b.settings.secrets, Agents: b.settings.agents,
-		Platform: b.settings.platform, CanRun: emulates, Epoch: b.settings.epoch, Labels: b.settings.labels,
+		Hosts: b.settings.hosts, Platform: b.settings.platform, CanRun: emulates, Epoch: b.settings.epoch, Labels: b.settings.labels,
 		ID: b.journal.id, Jobs: b.jobs, Output: b.journal.output, Events: b.journal.event,
 	})
 	if err != nil {
@@ -250,6 +254,9 @@ func (b *builder) report(r *build.Result) error {
 		if err != nil {
 			return err
 		}
+	}
+	if err := b.writeMetadata(r); err != nil {
+		return err
 	}
 	if b.o.quiet {
 		_, err := fmt.Fprintln(b.s.Stdout, r.Descriptor.Digest)

@@ -63,6 +63,8 @@ type Options struct {
 	Network string
 	// AllowHostNetwork is leave for RUN --network=host alone.
 	AllowHostNetwork bool
+	// Hosts are put into the /etc/hosts of RUN steps.
+	Hosts []Host
 	// Insecure is leave for RUN --security=insecure: the capabilities that its
 	// command gets; nil gives no leave.
 	Insecure []string

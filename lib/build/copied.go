@@ -103,19 +103,18 @@ func (r *runJob) makeCopied(ctx context.Context, m *maker) error {
 
 // provide mounts the files of /etc that ds-exec provides on an overlay.
 func (r *runJob) provide(m *maker, spec *specs.Spec) error {
-	hosts := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.0.1\t" + spec.Hostname + "\n"
 	resolv := ""
 	if r.network == NetworkHost {
-		hosts, resolv = readOr("/etc/hosts", hosts), readOr("/etc/resolv.conf", "")
+		resolv = readOr("/etc/resolv.conf", "")
 	}
-	for _, f := range []document{{"hosts", hosts}, {"hostname", spec.Hostname + "\n"}, {"resolv.conf", resolv}} {
-		name := filepath.Join(m.temp.Path(), f.name)
-		if err := errors.Join(os.WriteFile(name, []byte(f.text), 0o644), os.Chmod(name, 0o644)); err != nil {
+	files := []document{{"hostname", spec.Hostname + "\n"}, {"resolv.conf", resolv}}
+	if len(r.b.o.Hosts) == 0 { // else it is there
+		files = append(files, document{"hosts", r.hosts(spec.Hostname)})
+	}
+	for _, f := range files {
+		if err := m.mountFile(spec, f.name, f.text); err != nil {
 			return err
 		}
-		spec.Mounts = append(spec.Mounts, specs.Mount{
-			Destination: "/etc/" + f.name, Type: "bind", Source: f.name, Options: []string{"bind", "nosuid", "noexec"},
-		})
 	}
 	return nil
 }

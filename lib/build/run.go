@@ -129,6 +129,9 @@ func (r *runJob) preimage() *cache.Preimage {
 	for i, m := range r.mounts {
 		p.Add(fmt.Sprintf("mount %d", i), m.keyText())
 	}
+	for _, h := range r.b.o.Hosts {
+		p.Add("host "+h.Name, h.Address)
+	}
 	if name := r.b.o.Args[hostnameArg]; name != "" {
 		p.Add("hostname", name)
 	}
@@ -238,6 +241,11 @@ func (r *runJob) spec(m *maker) (*specs.Spec, error) {
 	for name := range spec.Annotations {
 		if strings.HasPrefix(name, "org.opencontainers.") {
 			delete(spec.Annotations, name)
+		}
+	}
+	if len(r.b.o.Hosts) > 0 {
+		if err := m.mountFile(spec, "hosts", r.hosts(spec.Hostname)); err != nil {
+			return nil, err
 		}
 	}
 	if r.script != nil {

@@ -25,6 +25,9 @@ type Command struct {
 	Long string
 	// Flags declares the flags. Optional.
 	Flags func(*Flags)
+	// Other are flags of similar programs, by name without dashes, and what to do
+	// instead: whoever gives one is told. Optional.
+	Other map[string]string
 	// StopAtOperand ends option parsing at the first operand, for commands
 	// that are followed by another command with options of its own.
 	StopAtOperand bool
@@ -116,7 +119,14 @@ func find(path string, c *Command, args []string) (*invocation, error) {
 		if errors.Is(err, pflag.ErrHelp) {
 			return inv, nil
 		}
-		return inv, Usagef("%s", strings.TrimSuffix(err.Error(), "."))
+		usage := Usagef("%s", strings.TrimSuffix(err.Error(), "."))
+		var unknown *pflag.NotExistError
+		if errors.As(err, &unknown) {
+			if instead := c.Other[unknown.GetSpecifiedName()]; instead != "" {
+				return inv, WithHint(usage, "%s", instead)
+			}
+		}
+		return inv, usage
 	}
 	if inv.asks("help") || inv.asks("version") || inv.asks("dump-cli") || c.Run != nil {
 		return inv, nil

@@ -99,14 +99,27 @@ func TestOwnSlots(t *testing.T) {
 		if err := s.Close(); err != nil || warning != "" {
 			t.Error(err, warning)
 		}
-		if _, err := s.Acquire(t.Context()); !errors.Is(err, os.ErrClosed) {
-			t.Errorf("acquire after close: %v", err)
+		for range 2 {
+			if _, err := s.Acquire(t.Context()); !errors.Is(err, os.ErrClosed) {
+				t.Errorf("acquire after close: %v", err)
+			}
 		}
 	}
 	s, _ := Open(0, " -j9")
 	if s.free != runtime.NumCPU() {
 		t.Errorf("%d slots by default", s.free)
 	}
+}
+
+// Who is told to end begins nothing, although there is a slot.
+func TestEndedContextGetsNoSlot(t *testing.T) {
+	s, _ := Open(1, "")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Acquire(ctx); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	acquire(t, s)()
 }
 
 func TestTokensComeBackAsTheyWere(t *testing.T) {
