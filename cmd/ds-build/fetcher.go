@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -45,6 +47,7 @@ func (fetcher) Fetch(ctx context.Context, r build.FetchRequest) (build.Fetched, 
 		}
 	}
 	cmd := exec.CommandContext(ctx, findProgram("ds-cache"), append(args, "-")...)
+	cmd.Env = agentEnv(r.Agent)
 	cmd.Stdin = strings.NewReader(r.Address + "\n") // it may hold credentials
 	var said bytes.Buffer
 	cmd.Stderr = &said
@@ -73,6 +76,17 @@ func (fetcher) Fetch(ctx context.Context, r build.FetchRequest) (build.Fetched, 
 		return build.Fetched{}, fmt.Errorf("run ds-cache fetch: %w: %s", errors.Join(err, readErr), bytes.TrimSpace(said.Bytes()))
 	}
 	return build.Fetched{Path: last.Path, Commit: last.Commit, Ref: last.Ref}, nil
+}
+
+// agentEnv is our environment with that agent and no other: a Dockerfile may name
+// any host, and the user's keys are for those that --ssh says.
+func agentEnv(socket string) []string {
+	const variable = "SSH_AUTH_SOCK"
+	env := slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, variable+"=") })
+	if socket != "" {
+		env = append(env, variable+"="+socket)
+	}
+	return env
 }
 
 // readFetch reads to the end and gives the result or the error before it.

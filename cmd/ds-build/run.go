@@ -302,5 +302,8 @@ func explain(err error) error {
 	if missing, ok := errors.AsType[*build.MissingAgentError](err); ok {
 		out = cli.WithHint(out, "ds-build --ssh %s gives that of SSH_AUTH_SOCK", missing.ID)
 	}
+	if _, ok := errors.AsType[*build.NoAgentError](err); ok {
+		out = cli.WithHint(out, "no ssh agent was given: ds-build --ssh default gives that of SSH_AUTH_SOCK")
+	}
 	return out
 }

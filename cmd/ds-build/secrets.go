@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -124,7 +125,9 @@ func agents(flags []string) (map[string]string, error) {
 		if info.Mode()&os.ModeSocket == 0 {
 			return nil, cli.WithHint(fmt.Errorf("--ssh %s: %s is not a socket", id, socket), "keys are given by an agent: eval $(ssh-agent) && ssh-add %s", socket)
 		}
-		sockets[id] = socket
+		if sockets[id], err = filepath.Abs(socket); err != nil { // other programs work elsewhere
+			return nil, err
+		}
 	}
 	return sockets, nil
 }

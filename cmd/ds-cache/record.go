@@ -10,6 +10,7 @@ import (
 
 	"docksmith/lib/cache"
 	"docksmith/lib/cli"
+	"docksmith/lib/fetch"
 	"docksmith/lib/store"
 )
 
@@ -141,20 +142,51 @@ func listText(stdio *cli.IO, c *cache.Cache) error {
 
 func pruneCommand() *cli.Command {
 	var dryRun bool
+	o := fetch.PruneOptions{}
 	return &cli.Command{
 		Name:  "prune",
 		Short: "Remove the records whose layers the store no longer has, and print their keys.",
-		Long:  `Damaged records go too, and what neither a record nor a history refers to.`,
+		Long: `Damaged records go too, and what neither a record nor a history refers to. Of what was
+fetched that goes which was not used for long; its name is printed.`,
 		Flags: func(f *cli.Flags) {
 			f.BoolVarP(&dryRun, "dry-run", "n", false, "print the keys, remove nothing")
+			f.DurationVar(&o.Unused, "fetched-unused", fetch.DefaultUnused, "remove what was fetched and not used for `TIME`")
+			f.Int64Var(&o.MaxBytes, "fetched-bytes", 0, "remove of it until `N` bytes are left, what was used last staying")
 		},
 		Run: func(_ context.Context, stdio *cli.IO, args []string) error {
 			if err := noOperands(args); err != nil {
 				return err
 			}
-			return withCache(stdio, func(c *cache.Cache) error { return prune(stdio, c, dryRun) })
+			if o.DryRun = dryRun; o.Unused < 0 || o.MaxBytes < 0 {
+				return cli.Usagef("--fetched-unused and --fetched-bytes are not negative")
+			}
+			return withCache(stdio, func(c *cache.Cache) error {
+				return errors.Join(prune(stdio, c, dryRun), pruneFetched(stdio, o))
+			})
 		},
 	}
+}
+
+// pruneFetched prints the names of what it removed as paths in the cache.
+func pruneFetched(stdio *cli.IO, o fetch.PruneOptions) error {
+	root, err := stdio.Root()
+	if err != nil {
+		return err
+	}
+	kept, err := fetch.Open(filepath.Join(root, "cache", "fetched"))
+	if err != nil {
+		return err
+	}
+	removed, err := kept.Prune(o)
+	if err != nil {
+		err = fmt.Errorf("prune what was fetched: %w", err)
+	}
+	for _, p := range removed {
+		if _, err := fmt.Fprintln(stdio.Stdout, filepath.Join("fetched", p.Name)); err != nil {
+			return err
+		}
+	}
+	return err
 }
 
 func prune(stdio *cli.IO, c *cache.Cache, dryRun bool) (err error) {

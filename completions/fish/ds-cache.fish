@@ -37,6 +37,8 @@ complete -c ds-cache -n '__fish_seen_subcommand_from history' -s h -l help -d 's
 complete -c ds-cache -n '__fish_seen_subcommand_from history' -l version -d 'show the version'
 complete -c ds-cache -n '__fish_seen_subcommand_from history' -a '(ds-store ls --null 2>/dev/null | tr \'\\0\' \'\\n\')'
 complete -c ds-cache -n '__fish_seen_subcommand_from prune' -s n -l dry-run -d 'print the keys, remove nothing'
+complete -c ds-cache -n '__fish_seen_subcommand_from prune' -l fetched-unused -x -d 'remove what was fetched and not used for TIME'
+complete -c ds-cache -n '__fish_seen_subcommand_from prune' -l fetched-bytes -x -d 'remove of it until N bytes are left, what was used last staying'
 complete -c ds-cache -n '__fish_seen_subcommand_from prune' -s h -l help -d 'show this help'
 complete -c ds-cache -n '__fish_seen_subcommand_from prune' -l version -d 'show the version'
 complete -c ds-cache -n '__fish_seen_subcommand_from fetch' -l checksum -x -d 'want the content SUM: sha256:HEX of a file, how the id of a commit begins'

@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"docksmith/lib/buildctx"
 	"docksmith/lib/cache"
@@ -36,6 +37,7 @@ type copyJob struct {
 
 	checksum string
 	remotes  []*remote // for each of words; nil: a path
+	fetching time.Duration
 
 	tree    *tree   // where paths are
 	fetched []*tree // of remotes
@@ -57,7 +59,10 @@ func (b *builder) copyFiles(ctx context.Context, s *stage, st *plan.Step) (Event
 	if err := c.resolveRemotes(ctx); err != nil {
 		return Event{}, err
 	}
-	w := &work{step: st, text: c.text(), pre: c.preimage(), quick: c.quick(), files: c.files, make: c.make}
+	w := &work{
+		step: st, text: c.text(), pre: c.preimage(), quick: c.quick(), files: c.files, make: c.make,
+		before: func() time.Duration { return c.fetching },
+	}
 	if c.from.stage == nil {
 		w.place = "context " + c.from.name + c.addresses()
 	}

@@ -32,6 +32,8 @@ type FetchRequest struct {
 	// Without it only the commit is found.
 	Into       string
 	KeepGitDir bool
+	// Agent is the one of Options.Agents that ssh may ask; without it there is none.
+	Agent string
 	// Offline allows only what is kept; else the error is ErrNotKept. With Probe
 	// nothing is brought: whether a file or commit is kept is all that is asked.
 	Offline, Probe bool
@@ -148,12 +150,31 @@ func (c *copyJob) fetch(ctx context.Context, r *remote, q FetchRequest) (Fetched
 		return Fetched{}, noNetwork(r.Redacted())
 	}
 	q.Progress = c.tellFetch(r)
+	q.Agent = c.b.o.Agents[agentID]
+	began := time.Now()
 	found, err := c.b.o.Fetcher.Fetch(ctx, q)
-	if errors.Is(err, ErrNotKept) {
+	c.fetching += time.Since(began)
+	switch {
+	case errors.Is(err, ErrNotKept):
 		err = noNetwork(r.Redacted())
+	case err != nil && q.Agent == "" && r.overSSH() && ctx.Err() == nil:
+		err = &NoAgentError{err}
 	}
 	return found, err
 }
+
+// overSSH tells whether a repository is reached by ssh, which wants a key.
+func (r *remote) overSSH() bool {
+	return r.Git && (strings.HasPrefix(strings.ToLower(r.URL), "ssh://") || !strings.Contains(r.URL, "://"))
+}
+
+// NoAgentError is why a repository could not be fetched by ssh, in a build that
+// was given no agent for it.
+type NoAgentError struct{ Err error }
+
+func (e *NoAgentError) Error() string { return e.Err.Error() }
+
+func (e *NoAgentError) Unwrap() error { return e.Err }
 
 func noNetwork(address string) error {
 	return &LeaveError{Err: fmt.Errorf("%s: the build was not given the network to fetch it", address)}

@@ -35,6 +35,9 @@ type work struct {
 	// the job slot: who waits for a lock must not keep others from working, the
 	// one with the lock least of all.
 	claim func(ctx context.Context) (release func(), err error)
+	// before is how long was spent on what make would have to do, if something
+	// of it was done for the key; nil: nothing.
+	before func() time.Duration
 	// make writes the layer.
 	make func(ctx context.Context, m *maker) error
 	// quiet steps are not announced as hit or miss.
@@ -221,6 +224,9 @@ func (b *builder) execute(ctx context.Context, s *stage, w *work) (*cache.Record
 
 func (b *builder) makeLayer(ctx context.Context, s *stage, w *work) (_ *cache.Record, err error) {
 	began := time.Now()
+	if w.before != nil {
+		began = began.Add(-w.before())
+	}
 	m := &maker{b: b, s: s}
 	if m.temp, err = b.o.Store.TempDir("build"); err != nil {
 		return nil, err

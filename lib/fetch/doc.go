@@ -9,6 +9,7 @@
 //	sha256/ab/HEX     a file, by its content
 //	urls/HEX.json     what a URL gave, to ask for again
 //	git/HEX/          a bare mirror of a repository
+//	used/HEX          its time is when a file was used last
 //	tmp/              downloads under way
 //
 // The invariant: a file under sha256 is whole and was read to the end that its
@@ -92,22 +93,48 @@ func nameOf(address string) string {
 
 // lock makes the directory dir and excludes others from it until the returned
 // file is closed.
-func lock(dir, name string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
+func lock(dir, name string) (*os.File, error) { return lockHow(dir, name, unix.LOCK_EX) }
+
+// tryLock is lock, but gives nil where it would have to wait.
+func tryLock(dir, name string) (*os.File, error) {
+	f, err := lockHow(dir, name, unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, nil
 	}
-	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return nil, err
-	}
+	return f, err
+}
+
+func lockHow(dir, name string, how int) (*os.File, error) {
+	path := filepath.Join(dir, name)
 	for {
-		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX); err != unix.EINTR {
-			break
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // the directory was just removed
+		}
+		if err != nil {
+			return nil, err
+		}
+		for {
+			if err = unix.Flock(int(f.Fd()), how); err != unix.EINTR {
+				break
+			}
+		}
+		if err != nil {
+			f.Close()
+			return nil, &os.PathError{Op: "lock", Path: path, Err: err}
+		}
+		// Who held it may have removed it with all that it guards.
+		ours, err := f.Stat()
+		now, lerr := os.Lstat(path)
+		if err == nil && lerr == nil && os.SameFile(ours, now) {
+			return f, nil
+		}
+		f.Close()
+		if err != nil {
+			return nil, err
 		}
 	}
-	if err != nil {
-		f.Close()
-		return nil, &os.PathError{Op: "lock", Path: f.Name(), Err: err}
-	}
-	return f, nil
 }

@@ -3,6 +3,7 @@ package fetch
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -49,6 +50,7 @@ func (k *Kept) File(ctx context.Context, address string, o Options) (*File, erro
 	if err != nil {
 		return nil, fmt.Errorf("fetch %s: %w", dockerfile.RedactURLs(address), bare(err))
 	}
+	k.use(f.Digest)
 	return f, nil
 }
 
@@ -56,7 +58,10 @@ func (k *Kept) File(ctx context.Context, address string, o Options) (*File, erro
 // may hold credentials.
 func bare(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
-		return u.Err
+		err = u.Err
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		err = fmt.Errorf("%w (those in the file that SSL_CERT_FILE names are trusted)", err)
 	}
 	return err
 }

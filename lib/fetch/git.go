@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,9 +67,10 @@ func (r *repository) environment() []string {
 }
 
 // sshCommand runs ssh without the user's configuration, which may run commands,
-// but with the hosts that the user knows.
+// and without the user's keys but for those of the agent, but with the hosts that
+// the user knows.
 func sshCommand() string {
-	command := "ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=30"
+	command := "ssh -F none -a -x -o ClearAllForwardings=yes -o IdentityFile=none -o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=30"
 	if home := os.Getenv("HOME"); filepath.IsAbs(home) && !strings.ContainsAny(home, "'\"\\\n %") {
 		command += " -o UserKnownHostsFile='" + filepath.Join(home, ".ssh", "known_hosts") + "'"
 	}
@@ -130,6 +132,9 @@ func (l *limitedBuffer) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
+// saidAlways follows whatever ssh says was wrong.
+var saidAlways = []string{"Please make sure you have the correct access rights", "and the repository exists."}
+
 // lastWords makes one line of what git printed, without what a terminal would obey.
 func lastWords(said string) string {
 	var lines []string
@@ -140,7 +145,7 @@ func lastWords(said string) string {
 			}
 			return c
 		}, strings.TrimSpace(line))
-		if line != "" && !strings.HasPrefix(line, "hint:") && !strings.HasPrefix(line, "warning:") {
+		if line != "" && !strings.HasPrefix(line, "hint:") && !strings.HasPrefix(line, "warning:") && !slices.Contains(saidAlways, line) {
 			lines = append(lines, strings.TrimPrefix(line, "fatal: "))
 		}
 	}
@@ -166,6 +171,7 @@ func (k *Kept) mirror(remote *dockerfile.Remote, o Options) (*repository, *os.Fi
 	if err != nil {
 		return nil, nil, err
 	}
+	touch(filepath.Join(dir, "lock")) // for Prune
 	r.dir = filepath.Join(dir, "repo")
 	return r, unlock, nil
 }
