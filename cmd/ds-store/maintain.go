@@ -14,7 +14,7 @@ import (
 )
 
 func gcCommand() *cli.Command {
-	var all, dryRun, asJSON bool
+	var all, failed, dryRun, asJSON bool
 	var grace time.Duration
 	return &cli.Command{
 		Name:  "gc",
@@ -25,6 +25,7 @@ What is younger than --grace stays, so that a layer is still there for the commi
 follows; --grace=0s takes it too.`,
 		Flags: func(f *cli.Flags) {
 			f.BoolVarP(&all, "all", "a", false, "also remove what only the build cache needs")
+			f.BoolVar(&failed, "failed", false, "only remove what commands that failed in a build left, and print its names")
 			f.BoolVarP(&dryRun, "dry-run", "n", false, "only say what would be removed")
 			f.DurationVar(&grace, "grace", time.Hour, "spare what is younger than `TIME`")
 			f.BoolVar(&asJSON, "json", false, "print the result as JSON")
@@ -33,9 +34,15 @@ follows; --grace=0s takes it too.`,
 			if err := operands(args, 0, 0, ""); err != nil {
 				return err
 			}
+			if failed && (all || dryRun || asJSON) {
+				return cli.Usagef("--failed: no other option goes with it")
+			}
 			return withStore(stdio, func(s *store.Store) error {
 				if err := enterToRemove(s, stdio); err != nil {
 					return err
+				}
+				if failed {
+					return removeFailed(stdio, s)
 				}
 				o := store.GCOptions{DryRun: dryRun, Grace: grace}
 				if !all {
@@ -57,6 +64,16 @@ follows; --grace=0s takes it too.`,
 			})
 		},
 	}
+}
+
+func removeFailed(stdio *cli.IO, s *store.Store) error {
+	names, err := s.RemoveFailed()
+	for _, name := range names {
+		if _, werr := fmt.Fprintln(stdio.Stdout, name); werr != nil {
+			return errors.Join(err, werr)
+		}
+	}
+	return err
 }
 
 type collected struct {

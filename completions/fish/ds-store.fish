@@ -136,6 +136,7 @@ complete -c ds-store -n '__fish_seen_subcommand_from logs' -l json -d 'print the
 complete -c ds-store -n '__fish_seen_subcommand_from logs' -s h -l help -d 'show this help'
 complete -c ds-store -n '__fish_seen_subcommand_from logs' -l version -d 'show the version'
 complete -c ds-store -n '__fish_seen_subcommand_from gc' -s a -l all -d 'also remove what only the build cache needs'
+complete -c ds-store -n '__fish_seen_subcommand_from gc' -l failed -d 'only remove what commands that failed in a build left, and print its names'
 complete -c ds-store -n '__fish_seen_subcommand_from gc' -s n -l dry-run -d 'only say what would be removed'
 complete -c ds-store -n '__fish_seen_subcommand_from gc' -l grace -x -d 'spare what is younger than TIME'
 complete -c ds-store -n '__fish_seen_subcommand_from gc' -l json -d 'print the result as JSON'

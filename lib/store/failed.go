@@ -63,6 +63,16 @@ func (s *Store) dropFailed(young time.Time, drop func(leftover) error) error {
 	return err
 }
 
+// RemoveFailed removes the kept containers that nobody runs, of any age, and
+// gives their names.
+func (s *Store) RemoveFailed() (names []string, err error) {
+	err = s.dropFailed(time.Now(), func(l leftover) error {
+		names = append(names, filepath.Base(l.path))
+		return l.remove()
+	})
+	return names, err
+}
+
 // collectFailed is the part of a collection that takes kept containers away:
 // before anybody asks what snapshots bundles stand on.
 func (s *Store) collectFailed(young time.Time, dryRun bool, bin *trash, res *GCResult) error {

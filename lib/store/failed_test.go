@@ -90,6 +90,9 @@ func TestFailedContainersAreCollected(t *testing.T) {
 		t.Error("one that is used lost what it stands on")
 	}
 	dir.Close()
+	if names, err := s.RemoveFailed(); err != nil || len(names) != 1 || names[0] != filepath.Base(used) {
+		t.Errorf("%q, %v", names, err)
+	}
 	if _, err := s.GC(t.Context(), GCOptions{}); err != nil || there(used) || s.HasSnapshot(l.DiffID) {
 		t.Error("what nobody uses stays: ", err)
 	}
