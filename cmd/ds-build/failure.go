@@ -11,6 +11,7 @@ import (
 
 	"docksmith/lib/build"
 	"docksmith/lib/cli"
+	"docksmith/lib/sandbox"
 )
 
 // failure is why a build ended without an image, as a record and for people.
@@ -84,6 +85,10 @@ func (j *journal) addOutput(f *failure) {
 	f.err = cli.WithHint(f.err, "its whole output: %s", quote(f.LogFile))
 	if f.step.Offline && missesNetwork(out.tail.buf) {
 		f.err = cli.WithHint(f.err, "RUN has no network unless ds-build is given --network=host")
+	}
+	if sandbox.OneID() && missesIDs(out.tail.buf) {
+		f.err = cli.WithHint(f.err, "only one user id is mapped, so there are no other owners and users: "+
+			"give the user a range in /etc/subuid and /etc/subgid and install newuidmap")
 	}
 }
 

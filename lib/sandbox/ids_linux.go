@@ -25,6 +25,12 @@ var ownIDs = sync.OnceValue(func() idMaps {
 	}
 })
 
+// OneID tells whether the caller is in a user namespace with a single user id.
+func OneID() bool {
+	ids := ownIDs().uids
+	return len(ids) == 1 && ids[0].count == 1
+}
+
 // readMap reads the ids of a map as the namespace sees them; without the file,
 // all there are.
 func readMap(file string) []idRange {

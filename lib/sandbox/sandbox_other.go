@@ -73,6 +73,9 @@ func EnterUserNamespace(UserNamespaceOptions) error { return nil }
 // InUserNamespace tells whether the caller is in a user namespace of its own.
 func InUserNamespace() bool { return false }
 
+// OneID tells whether the caller is in a user namespace with a single user id.
+func OneID() bool { return false }
+
 // OverlayView returns ErrUnsupportedPlatform.
 func OverlayView([]string) (*os.File, error) { return nil, unsupported("mount overlay") }
 
