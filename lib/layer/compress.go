@@ -3,7 +3,9 @@ package layer
 import (
 	"fmt"
 	"io"
+	"os"
 	"runtime"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/klauspost/pgzip"
@@ -71,11 +73,7 @@ func NewCompressor(w io.Writer, c Compression, level int) (io.WriteCloser, error
 		if level < 1 || level > 9 {
 			return nil, fmt.Errorf("gzip level %d: not 1 to 9", level)
 		}
-		z, err := pgzip.NewWriterLevel(w, level)
-		if err != nil {
-			return nil, err
-		}
-		return z, z.SetConcurrency(gzipBlock, min(runtime.GOMAXPROCS(0)+1, maxBlocks))
+		return newGzipWriter(w, level)
 	case Zstd:
 		if level == 0 {
 			level = DefaultZstdLevel
@@ -88,6 +86,47 @@ func NewCompressor(w io.Writer, c Compression, level int) (io.WriteCloser, error
 			zstd.WithEncoderConcurrency(2))
 	}
 	return nil, fmt.Errorf("compress as %s: not gzip, zstd or none", c)
+}
+
+// gzipWriters, by their level, are kept for the next layer: one takes three
+// megabytes, and the layers of most steps are small.
+var gzipWriters [10]sync.Pool
+
+type gzipWriter struct {
+	z     *pgzip.Writer // nil: closed
+	level int
+}
+
+func newGzipWriter(w io.Writer, level int) (*gzipWriter, error) {
+	z, ok := gzipWriters[level].Get().(*pgzip.Writer)
+	if ok {
+		z.Reset(w)
+	} else {
+		var err error
+		if z, err = pgzip.NewWriterLevel(w, level); err != nil {
+			return nil, err
+		}
+	}
+	return &gzipWriter{z, level}, z.SetConcurrency(gzipBlock, min(runtime.GOMAXPROCS(0)+1, maxBlocks))
+}
+
+func (g *gzipWriter) Write(p []byte) (int, error) {
+	if g.z == nil {
+		return 0, os.ErrClosed
+	}
+	return g.z.Write(p)
+}
+
+func (g *gzipWriter) Close() error {
+	if g.z == nil {
+		return nil
+	}
+	err := g.z.Close()
+	if err == nil { // else something may still be at work in it
+		gzipWriters[g.level].Put(g.z)
+	}
+	g.z = nil
+	return err
 }
 
 type plainWriter struct{ io.Writer }

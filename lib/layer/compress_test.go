@@ -109,6 +109,48 @@ func TestSameBytesOnAnyCores(t *testing.T) {
 	}
 }
 
+// TestGzipWritersAreUsedAgain: what one stream leaves does not show in the next.
+func TestGzipWritersAreUsedAgain(t *testing.T) {
+	data := sample(1<<20 + 99)
+	want := compress(t, Gzip, 0, data, 1<<16)
+	var first, second bytes.Buffer
+	a, err := NewCompressor(&first, Gzip, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = a.Write(data[:700_000])
+	if err := errors.Join(a.Close(), a.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Write(data); err == nil {
+		t.Error("a closed compressor takes more")
+	}
+	b, err := NewCompressor(&second, Gzip, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Close(); err != nil { // of its own, not of what is used again
+		t.Fatal(err)
+	}
+	if _, err := b.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil || !bytes.Equal(second.Bytes(), want) {
+		t.Errorf("the second stream has other bytes, %v", err)
+	}
+	broken, err := NewCompressor(fullWriter{}, Gzip, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = broken.Write(data)
+	if err := broken.Close(); err == nil {
+		t.Error("a failed write went unnoticed")
+	}
+	if got := compress(t, Gzip, 0, data, 1<<16); !bytes.Equal(got, want) {
+		t.Error("other bytes after a failure")
+	}
+}
+
 func TestDecompress(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	data := sample(1<<20 + 5)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 )
 
 const (
@@ -28,8 +29,11 @@ type Writer struct {
 
 // NewWriter makes a Writer on w. Close completes the tar; it does not close w.
 func NewWriter(w io.Writer) *Writer {
-	return &Writer{w: w, buf: make([]byte, writeBuffer)}
+	return &Writer{w: w, buf: *writeBuffers.Get().(*[]byte)}
 }
+
+// writeBuffers are those of writers that were closed.
+var writeBuffers = sync.Pool{New: func() any { b := make([]byte, writeBuffer); return &b }}
 
 // WriteHeader begins the entry e. The e.Size bytes of a regular file must
 // follow by Write or ReadFrom; other types have none, whatever e.Size says.
@@ -150,6 +154,9 @@ func (t *Writer) Close() error {
 		return err
 	}
 	t.err = errors.New("write to a closed layer tar")
+	buf := t.buf
+	t.buf = nil
+	writeBuffers.Put(&buf)
 	return nil
 }
 

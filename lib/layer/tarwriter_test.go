@@ -183,6 +183,14 @@ func TestWriterContent(t *testing.T) {
 	if err := w.Close(); err == nil {
 		t.Error("write error lost")
 	}
+	w = NewWriter(io.Discard)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := w.Write([]byte("a"))
+	if err == nil || w.WriteHeader(small) == nil || w.Close() == nil {
+		t.Error("a closed writer takes more")
+	}
 }
 
 type fullWriter struct{}
