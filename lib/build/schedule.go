@@ -21,14 +21,14 @@ type running struct {
 	notes []noted // of its steps, for the account
 }
 
-// settleFor is how much later an earlier step of the file may fail and still be
-// the one that is reported.
-var settleFor = 100 * time.Millisecond
+// settled tells when it is too late for an earlier step of the file to fail and
+// still be the one that is reported. It is called when nothing more may begin.
+var settled = func() <-chan time.Time { return time.After(100 * time.Millisecond) }
 
 // buildStages runs the needed stages to their ends. The first that fails ends
-// what others execute, after settleFor; what they can do without executing anything they still
-// do, so that of several faults of the plan always the same one is reported: the
-// first in the file.
+// what others execute, a moment later; what they can do without executing
+// anything they still do, so that of several faults of the plan always the same
+// one is reported: the first in the file.
 func (b *builder) buildStages(ctx context.Context) error {
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -58,7 +58,7 @@ func (b *builder) buildStages(ctx context.Context) error {
 // reported.
 func (b *builder) settle(ctx context.Context, i int) {
 	b.failing.Store(true)
-	over := time.After(settleFor)
+	over := settled()
 	for _, k := range b.order {
 		if k == i {
 			return

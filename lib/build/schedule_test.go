@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -214,11 +215,17 @@ func TestErrorIsThatOfTheFirstLine(t *testing.T) {
 	}
 }
 
-// settleLong makes "the same time" long enough for any machine.
-func settleLong(t *testing.T) {
-	usual := settleFor
-	settleFor = time.Minute
-	t.Cleanup(func() { settleFor = usual })
+// settleLong makes "the same time" long enough for any machine. The channel is
+// closed when a first step has failed and nothing more may begin.
+func settleLong(t *testing.T) <-chan struct{} {
+	usual, failing := settled, make(chan struct{})
+	var once sync.Once
+	settled = func() <-chan time.Time {
+		once.Do(func() { close(failing) })
+		return time.After(time.Minute)
+	}
+	t.Cleanup(func() { settled = usual })
+	return failing
 }
 
 // Of steps that fail at the same time the first in the file is reported, not the
@@ -252,18 +259,18 @@ func TestOfTwoFailuresTheFirstIsReported(t *testing.T) {
 
 // While it is waited for others that may have failed, nothing new is begun.
 func TestNoStepBeginsAfterAFailure(t *testing.T) {
-	settleLong(t)
 	file := "FROM base AS a\nRUN put f1 x\nRUN put never x\nFROM base AS b\nRUN fail 7\nFROM scratch\nCOPY --from=a / /\nCOPY --from=b / /\n"
 	for _, jobs := range []Jobs{nil, make(fakeJobs, 2)} {
+		failing := settleLong(t)
 		s := newTreeStore(t)
-		both := make(chan struct{}, 2)
+		begun := make(chan struct{})
 		run := &fakeRunner{started: func(command string) {
-			both <- struct{}{}
-			for len(both) < 2 {
-				time.Sleep(time.Millisecond)
-			}
-			if command == "put f1 x" {
-				time.Sleep(20 * time.Millisecond)
+			switch command {
+			case "put f1 x":
+				close(begun)
+				<-failing
+			case "fail 7":
+				<-begun
 			}
 		}}
 		known, err := cache.Open(t.TempDir())
