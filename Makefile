@@ -21,6 +21,7 @@ BUILD = $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -buildid= -X docks
 .PHONY: all
 all: ## build bin/ (the default)
 	$(BUILD) -o bin/ ./cmd/...
+	ln -sf ds-exec bin/ds-runtime
 	install -m 755 scripts/docksmith bin/docksmith
 
 .PHONY: demo
@@ -69,6 +70,7 @@ install: all ## install below DESTDIR and PREFIX
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man7
 	install -d $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR)
 	install -m 755 bin/* $(DESTDIR)$(BINDIR)
+	ln -sf ds-exec $(DESTDIR)$(BINDIR)/ds-runtime
 	install -m 644 man/*.1 $(DESTDIR)$(MANDIR)/man1
 	install -m 644 man/*.5 $(DESTDIR)$(MANDIR)/man5
 	install -m 644 man/*.7 $(DESTDIR)$(MANDIR)/man7
@@ -78,7 +80,7 @@ install: all ## install below DESTDIR and PREFIX
 
 .PHONY: uninstall
 uninstall: ## remove what install put there
-	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,docksmith $(notdir $(wildcard cmd/*)))
+	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,docksmith ds-runtime $(notdir $(wildcard cmd/*)))
 	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man1/,$(notdir $(wildcard man/*.1)))
 	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(wildcard man/*.5)))
 	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man7/,$(notdir $(wildcard man/*.7)))

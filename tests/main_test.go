@@ -62,6 +62,9 @@ func buildPrograms(bin string) error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the programs: %w\n%s", err, out)
 	}
+	if err := os.Symlink("ds-exec", filepath.Join(bin, "ds-runtime")); err != nil {
+		return err
+	}
 	script, err := os.ReadFile("../scripts/docksmith")
 	if err != nil {
 		return err

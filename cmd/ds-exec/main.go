@@ -2,10 +2,16 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+
 	"docksmith/lib/cli"
 )
 
 func main() {
+	if filepath.Base(os.Args[0]) == runtimeName {
+		cli.Main(runtimeProgram())
+	}
 	cli.Main(&cli.Command{
 		Name:  "ds-exec",
 		Short: "Run a process in isolation from an OCI runtime bundle.",

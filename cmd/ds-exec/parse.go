@@ -41,9 +41,8 @@ func (s *settings) parse(io *cli.IO, command []string) error {
 			return err
 		}
 	}
-	if s.detach {
-		s.Terminal = s.terminal // its monitor is at the near end
-	} else if s.terminal && !cli.Terminal(io.Stdin) {
+	s.Terminal = s.terminal
+	if s.terminal && !s.detach && !cli.Terminal(io.Stdin) { // detached, its monitor is at the near end
 		return cli.Usagef("--tty: standard input is not a terminal")
 	}
 	if s.Env, err = parseEnv(s.env); err != nil {

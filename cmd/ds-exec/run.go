@@ -80,7 +80,7 @@ func (s *settings) declare(f *cli.Flags) {
 	f.IntVar(&s.secretsFD, "secrets-fd", -1, "read the secrets that the bundle names from descriptor `N`")
 	f.StringVar(&s.pidFile, "pid-file", "", "write the command's process id to `FILE`")
 	f.BoolVarP(&s.interactive, "interactive", "i", false, "accepted: standard input is always passed on")
-	f.BoolVarP(&s.terminal, "tty", "t", false, "insist that standard input is a terminal, which the command then uses")
+	f.BoolVarP(&s.terminal, "tty", "t", false, "insist that standard input is a terminal, and give the command one of its own")
 	f.Complete("volume", "dir")
 	f.Complete("workdir", "dir")
 	f.Complete("pid-file", "file")

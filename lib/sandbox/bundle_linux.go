@@ -18,6 +18,8 @@ const maxConfig = 8 << 20
 type Bundle struct {
 	// Spec is config.json. Run does not change it.
 	Spec *specs.Spec
+	// Config is config.json as it was read.
+	Config []byte
 
 	dir  *os.File
 	path string
@@ -61,5 +63,6 @@ func (b *Bundle) readConfig() (*specs.Spec, error) {
 	if err != nil {
 		return nil, fmt.Errorf("config.json: %w", err)
 	}
+	b.Config = raw
 	return decodeConfig(raw)
 }

@@ -92,14 +92,8 @@ func (doc *document) spec() (*specs.Spec, error) {
 		Version: doc.Version, Root: doc.Root, Hostname: doc.Hostname, Domainname: doc.Domainname,
 		Mounts: doc.Mounts, Annotations: doc.Annotations,
 	}
-	var hooks map[string][]json.RawMessage
-	if err := decodePresent(doc.Hooks, &hooks); err != nil {
+	if err := decodePresent(doc.Hooks, &s.Hooks); err != nil {
 		return nil, err
-	}
-	for point, list := range hooks {
-		if len(list) > 0 {
-			return nil, fmt.Errorf("hooks.%s is not run: remove it", point)
-		}
 	}
 	if p := doc.Process; p != nil {
 		s.Process = &specs.Process{

@@ -22,7 +22,7 @@ func with(section, member string) string {
 
 func TestDecodeConfig(t *testing.T) {
 	for _, good := range []string{
-		minimal, minimal + "\n", with("", `"hooks":{}`), with("", `"hooks":null`), with("", `"unknown":[1]`), with("process", `"terminal":true`),
+		minimal, minimal + "\n", with("", `"hooks":{}`), with("", `"hooks":null`), with("", `"unknown":[1]`), with("process", `"terminal":true`), with("", `"hooks":{"poststop":[{"path":"/x"}]}`),
 	} {
 		if _, err := decodeConfig([]byte(good)); err != nil {
 			t.Errorf("%s: %v", good, err)
@@ -30,7 +30,7 @@ func TestDecodeConfig(t *testing.T) {
 	}
 	for _, bad := range []string{
 		"", "{}", "null", "[]", minimal + "{}", strings.Replace(minimal, "1.2.0", "2.0.0", 1),
-		with("", `"hooks":{"poststop":[{"path":"/x"}]}`), with("", `"mounts":[{"destination":"/x","options":["a\u0000b"]}]`),
+		with("", `"hooks":{"poststop":[{"path":"x"}]}`), with("", `"mounts":[{"destination":"/x","options":["a\u0000b"]}]`),
 		with("process", `"env":["A=\u0000"]`), with("process", `"apparmorProfile":"x"`), with("process", `"scheduler":{"policy":"SCHED_RR"}`),
 		strings.Replace(minimal, `"linux":{}`, `"linux":{"namespaces":[{"type":"whatever"}]}`, 1),
 		strings.Replace(minimal, `"linux":{}`, `"linux":{"intelRdt":{"closID":"x"}}`, 1),

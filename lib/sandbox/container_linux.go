@@ -26,6 +26,10 @@ type container struct {
 	joins    []join    // namespaces that others made
 	gate     *os.File  // where the process waits to be started, or nil
 	terminal *terminal // of its own, or nil
+	users    *users    // with a user namespace of its own
+	outlives bool      // us
+	visiting bool      // a container that others made
+	command  string    // the program, when it is not process.args[0]
 
 	place   bundleDir // of the bundle, in the mount namespace
 	layers  *layers   // with an overlay
@@ -40,6 +44,9 @@ func newContainer(b *Bundle, o Options) (*container, error) {
 	spec, err := o.apply(b.Spec)
 	if err != nil {
 		return nil, err
+	}
+	if o.ID == "" {
+		o.ID = randomName()
 	}
 	if os.Geteuid() != 0 {
 		return nil, errors.New("run: an ordinary user needs a user namespace first")

@@ -47,6 +47,7 @@ func Create(b *Bundle, o CreateOptions) (_ *Created, err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.undo(o.Gate))
+			c.hooksAfter()
 		}
 	}()
 	switch {
@@ -165,4 +166,29 @@ func knock(gate string, report int) error {
 	return atSocket(gate, func(a *unix.SockaddrUnix) error {
 		return unix.Sendmsg(fd, []byte{1}, unix.UnixRights(report), a, 0)
 	})
+}
+
+// Undo takes the container away again: its process, its cgroup and its gate. The
+// caller is its maker.
+func (c *Created) Undo() error {
+	_ = unix.Kill(c.PID, unix.SIGKILL)
+	var status unix.WaitStatus
+	_, err := wait(c.PID, &status, nil)
+	return errors.Join(err, KillCgroups(c.Cgroups), RemoveCgroups(c.Cgroups), os.Remove(c.Gate))
+}
+
+// SendTerminal sends the near end of a terminal to the socket at path.
+func SendTerminal(path string, near *os.File) error {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("send terminal: %w", err)
+	}
+	defer unix.Close(fd)
+	if err := atSocket(path, func(a *unix.SockaddrUnix) error { return unix.Connect(fd, a) }); err != nil {
+		return fmt.Errorf("send terminal: console socket %s: %w", path, err)
+	}
+	if err := sendFile(fd, near.Name(), int(near.Fd())); err != nil {
+		return fmt.Errorf("send terminal: console socket %s: %w", path, err)
+	}
+	return nil
 }

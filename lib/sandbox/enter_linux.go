@@ -38,7 +38,13 @@ func Enter(ctx context.Context, in Joint, spec *specs.Spec, o Options) (Result, 
 		return failed, err
 	}
 	spec.Process.Terminal = o.Terminal // that of the container's command is its own
-	c := &container{spec: spec, opts: o, place: bundleDir{-1}, scratch: detached{-1}, procFS: -1}
+	return in.run(ctx, &container{spec: spec, opts: o}, flags)
+}
+
+// run starts what c says in the container, and waits unless it is to outlive us.
+func (in Joint) run(ctx context.Context, c *container, flags int) (Result, error) {
+	failed := Result{Status: 125}
+	c.place, c.scratch, c.procFS = bundleDir{-1}, detached{-1}, -1
 	c.compileFilter()
 	if len(in.Cgroups) > 0 {
 		c.cgroup = &cgroup{dirs: map[string]string{}}
@@ -85,6 +91,14 @@ func (t *thread) join(c *container, in Joint, flags int) error {
 	}
 	p.cgroupNS = false // it is joined, not made
 	t.ownTTY = p.ownTTY
+	if c.users != nil {
+		fds := []int{-1}
+		if fds[0], err = unix.FcntlInt(in.PIDFD.Fd(), unix.F_DUPFD_CLOEXEC, 10); err != nil {
+			return fmt.Errorf("join user namespace: %w", err)
+		}
+		defer closeAll(fds)
+		p.enter = fds[0]
+	}
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return fmt.Errorf("unshare: %w", err)
 	}

@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"docksmith/lib/rootfs"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // idMaps are the ids that exist in the caller's user namespace. They are read
@@ -67,7 +69,8 @@ func mapped(ranges []idRange, id uint32) bool {
 // directory, "" when there is none to tell.
 func (c *container) identify(root *rootfs.Root, needHome bool) (id identity, home string, err error) {
 	u := c.spec.Process.User
-	id = identity{uid: u.UID, gid: u.GID, groups: u.AdditionalGids, setgroups: ownIDs().setgroups}
+	ids := c.ids()
+	id = identity{uid: u.UID, gid: u.GID, groups: u.AdditionalGids, setgroups: ids.setgroups}
 	words := c.opts.User
 	if words == "" {
 		words = c.spec.Annotations[AnnotationUser]
@@ -87,17 +90,17 @@ func (c *container) identify(root *rootfs.Root, needHome bool) (id identity, hom
 	if !id.setgroups && len(id.groups) > 0 && id.uid == 0 {
 		id.groups = nil // root in the container has no file it could need them for
 	}
-	return id, home, id.check()
+	return id, home, id.check(ids)
 }
 
 // check refuses ids that the user namespace does not have.
-func (id identity) check() error {
+func (id identity) check(ids idMaps) error {
 	const remedy = "give the user a range in /etc/subuid and /etc/subgid and install newuidmap, or run as root"
-	if !mapped(ownIDs().uids, id.uid) {
+	if !mapped(ids.uids, id.uid) {
 		return fmt.Errorf("user %d does not exist in this user namespace: %s", id.uid, remedy)
 	}
 	for _, g := range append([]uint32{id.gid}, id.groups...) {
-		if !mapped(ownIDs().gids, g) {
+		if !mapped(ids.gids, g) {
 			return fmt.Errorf("group %d does not exist in this user namespace: %s", g, remedy)
 		}
 	}
@@ -107,5 +110,42 @@ func (id identity) check() error {
 	return nil
 }
 
-// hostUID is an id of the container as the caller's namespace has it.
-func (c *container) hostUID(uid uint32) (int, bool) { return int(uid), true }
+// ids are those that exist in the container.
+func (c *container) ids() idMaps {
+	if c.users != nil {
+		return c.users.idMaps
+	}
+	return ownIDs()
+}
+
+// hostUID is a user of the container as the caller's namespace has it.
+func (c *container) hostUID(uid uint32) (int, bool) {
+	if c.users == nil {
+		return int(uid), true
+	}
+	return outside(c.users.outer, uid)
+}
+
+func outside(mappings []specs.LinuxIDMapping, id uint32) (int, bool) {
+	for _, m := range mappings {
+		if id >= m.ContainerID && id-m.ContainerID < m.Size {
+			return int(m.HostID + id - m.ContainerID), true
+		}
+	}
+	return -1, false
+}
+
+// readOuter reads a map with the ids that the caller's namespace has.
+func readOuter(file string) (out []specs.LinuxIDMapping) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil
+	}
+	for line := range strings.Lines(string(b)) {
+		var m specs.LinuxIDMapping
+		if _, err := fmt.Sscan(line, &m.ContainerID, &m.HostID, &m.Size); err == nil {
+			out = append(out, m)
+		}
+	}
+	return out
+}

@@ -90,7 +90,7 @@ func (c *container) readProcess() (*process, error) {
 		cgroupNS: c.newNamespace(specs.CgroupNamespace), stdio: [3]*os.File{c.opts.Stdin, c.opts.Stdout, c.opts.Stderr},
 		terminal: sp.Terminal, preserve: c.opts.PreserveFDs, keyring: c.opts.SharedKeyring, gate: -1, enter: -1,
 	}
-	if c.gate != nil {
+	if p.outlives = c.outlives; c.gate != nil {
 		p.gate, p.outlives = int(c.gate.Fd()), true
 	}
 	var err error
@@ -144,10 +144,16 @@ func (c *container) settle(p *process) (err error) {
 		}
 		p.env = append(p.env[:len(p.env):len(p.env)], "HOME="+home)
 	}
-	if err := c.places.root.MkdirAll(p.cwd, 0o755); err != nil {
+	if c.visiting {
+		// not ours to make
+	} else if err := c.places.root.MkdirAll(p.cwd, 0o755); err != nil {
 		return fmt.Errorf("make working directory: %w", err)
 	}
-	p.path, err = findCommand(p.argv[0], p.env, p.cwd)
+	command := p.argv[0]
+	if c.command != "" {
+		command = c.command
+	}
+	p.path, err = findCommand(command, p.env, p.cwd)
 	return err
 }
 

@@ -31,6 +31,7 @@ func Run(ctx context.Context, b *Bundle, o Options) (Result, error) {
 		defer c.cgroup.remove()
 	}
 	res, err := c.run(ctx)
+	c.hooksAfter()
 	if err != nil {
 		return failed, err
 	}
@@ -75,11 +76,20 @@ func (c *container) attend(ctx context.Context, t *thread) (res Result, err erro
 		return res, errors.Join(err, t.abandon())
 	}
 	defer talk()
+	if err := c.hooksStart(t.command.pid); err != nil {
+		return res, errors.Join(err, t.abandon())
+	}
 	if err := c.admit(t.command); err != nil {
 		return res, err
 	}
+	if err := c.hooksStarted(t.command.pid); err != nil {
+		return res, errors.Join(err, t.kill())
+	}
 	if c.opts.Started != nil {
 		c.opts.Started(t.command.pid)
+	}
+	if c.outlives {
+		return Result{}, nil
 	}
 	return c.await(ctx, t.command.pid, !t.ownTTY)
 }

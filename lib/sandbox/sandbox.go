@@ -102,6 +102,8 @@ type Options struct {
 	NoNamespaces bool `json:"noNamespaces,omitempty"`
 	// NoInit makes the command process 1 of its pid namespace.
 	NoInit bool `json:"noInit,omitempty"`
+	// ID names the container to its hooks. "" is a random one.
+	ID string `json:"id,omitempty"`
 	// Terminal gives the process a terminal of the container's own, as
 	// process.terminal does.
 	Terminal bool `json:"terminal,omitempty"`

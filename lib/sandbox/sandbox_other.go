@@ -16,7 +16,8 @@ func HideMemory() error { return unsupported("hide memory") }
 
 // Bundle is an OCI runtime bundle.
 type Bundle struct {
-	Spec *specs.Spec
+	Spec   *specs.Spec
+	Config []byte
 }
 
 func unsupported(verb string) error {
@@ -33,27 +34,6 @@ func (*Bundle) Close() error { return nil }
 func Run(context.Context, *Bundle, Options) (Result, error) {
 	return Result{Status: 125}, unsupported("run")
 }
-
-// CreateOptions is for Create.
-type CreateOptions struct {
-	Options
-	Gate string
-}
-
-// Created is what its maker must remember of a container.
-type Created struct {
-	PID     int      `json:"pid"`
-	Gate    string   `json:"gate"`
-	Command string   `json:"command"`
-	Steps   []string `json:"steps"`
-	Cgroups []string `json:"cgroups,omitempty"`
-}
-
-// Create returns ErrUnsupportedPlatform.
-func Create(*Bundle, CreateOptions) (*Created, error) { return nil, unsupported("create") }
-
-// Start returns ErrUnsupportedPlatform.
-func (*Created) Start() error { return unsupported("start") }
 
 // Enter returns ErrUnsupportedPlatform.
 func Enter(context.Context, Joint, *specs.Spec, Options) (Result, error) {

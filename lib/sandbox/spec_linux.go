@@ -31,7 +31,7 @@ func checkSpec(s *specs.Spec) error {
 			return fmt.Errorf("namespace %q is not known", n.Type)
 		}
 	}
-	return checkStrings(s)
+	return errors.Join(checkStrings(s), checkHooks(s.Hooks))
 }
 
 // checkStrings refuses NUL bytes, which would cut what the kernel gets.

@@ -67,6 +67,14 @@ func (t *thread) abandon() error {
 	return ignoreStep(t.command.started())
 }
 
+// kill ends the command.
+func (t *thread) kill() error {
+	_ = unix.Kill(t.command.pid, unix.SIGKILL)
+	var status unix.WaitStatus
+	_, err := wait(t.command.pid, &status, nil)
+	return err
+}
+
 // leave ends the container and returns when nothing of it is left: no process,
 // no mount, no mount point.
 func (t *thread) leave() error {
@@ -210,6 +218,9 @@ func (t *thread) furnish(c *container) (err error) {
 		if err := (detached{t.root.Fd()}).change(unix.MOUNT_ATTR_RDONLY, 0, false); err != nil {
 			return fmt.Errorf("make root read-only: %w", err)
 		}
+	}
+	if err := c.hooksBefore(t.command.pid); err != nil {
+		return err
 	}
 	return pivot(t.root)
 }

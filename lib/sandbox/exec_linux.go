@@ -1,0 +1,111 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// ExecOptions is for Exec.
+type ExecOptions struct {
+	// Process is what to run. Without capabilities it has the container's.
+	Process *specs.Process
+	// Stdin, Stdout and Stderr are the process's; nil means the caller's.
+	Stdin, Stdout, Stderr *os.File
+	// Console gets the near end of a terminal; as in Options.
+	Console func(near *os.File) error
+	// Detach leaves the process to itself once it has executed.
+	Detach bool
+	// Started is called with the process's id, seen from the caller. Optional.
+	Started func(pid int)
+	// PreserveFDs and NoSeccomp are as in Options.
+	PreserveFDs int
+	NoSeccomp   bool
+
+	path string // of the program, when it is not Process.Args[0]
+}
+
+// Exec runs a process of which everything is said in a container that runs, as
+// runtimes do; Enter is for a command like the container's own. Where the
+// container has a user namespace of its own the process joins that, too. Exec
+// returns when the process has ended, or, detached, when it has executed.
+func Exec(ctx context.Context, in Joint, spec *specs.Spec, o ExecOptions) (Result, error) {
+	failed := Result{Status: 125}
+	c, err := newVisit(spec, o)
+	if err != nil {
+		return failed, err
+	}
+	_, _ = ownIDs(), InUserNamespace() // while /proc is the host's
+	flags, err := foreignNamespaces(in.PID)
+	if err != nil {
+		return failed, in.verdict(err)
+	}
+	same, err := sameNamespace(in.PID, "user")
+	if err != nil {
+		return failed, in.verdict(err)
+	}
+	if !same {
+		c.users = readUsers("/proc/" + strconv.Itoa(in.PID))
+	}
+	if err := hideMemory(); err != nil {
+		return failed, err
+	}
+	return in.run(ctx, c, flags)
+}
+
+// newVisit is the part of a container that a process needs which joins it.
+func newVisit(of *specs.Spec, o ExecOptions) (*container, error) {
+	spec, p := *of, *o.Process
+	spec.Process = &p
+	if p.Capabilities == nil && of.Process != nil {
+		p.Capabilities = of.Process.Capabilities
+	}
+	switch {
+	case len(p.Args) == 0:
+		return nil, errors.New("no command")
+	case o.Detach && p.Terminal && o.Console == nil:
+		return nil, errors.New("nobody takes the terminal: a console socket is missing")
+	}
+	if p.Cwd == "" {
+		p.Cwd = "/"
+	}
+	if err := checkStrings(&spec); err != nil {
+		return nil, err
+	}
+	return &container{spec: &spec, outlives: o.Detach, visiting: true, command: o.path, opts: Options{
+		Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, Console: o.Console, Started: o.Started,
+		PreserveFDs: o.PreserveFDs, NoSeccomp: o.NoSeccomp,
+	}}, nil
+}
+
+// users are the ids of a container's user namespace.
+type users struct {
+	idMaps
+	outer []specs.LinuxIDMapping // of users, as the caller's namespace has them
+}
+
+func readUsers(dir string) *users {
+	groups, err := os.ReadFile(dir + "/setgroups")
+	return &users{
+		idMaps: idMaps{
+			uids: readMap(dir + "/uid_map"), gids: readMap(dir + "/gid_map"),
+			setgroups: err != nil || !slices.Contains([]string{"deny", "deny\n"}, string(groups)),
+		},
+		outer: readOuter(dir + "/uid_map"),
+	}
+}
+
+// openJoint takes hold of a process of a container.
+func openJoint(pid int, cgroups []string) (Joint, error) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return Joint{}, fmt.Errorf("open process %d: %w", pid, err)
+	}
+	return Joint{PID: pid, PIDFD: os.NewFile(uintptr(fd), "pidfd"), Cgroups: cgroups}, nil
+}
