@@ -42,7 +42,7 @@ complete -c ds-exec -n '__fish_seen_subcommand_from run' -l status-fd -x -d 'rep
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -l secrets-fd -x -d 'read the secrets that the bundle names from descriptor N'
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -l pid-file -r -F -d 'write the command\'s process id to FILE'
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -s i -l interactive -d 'accepted: standard input is always passed on'
-complete -c ds-exec -n '__fish_seen_subcommand_from run' -s t -l tty -d 'insist that standard input is a terminal, which the command then uses'
+complete -c ds-exec -n '__fish_seen_subcommand_from run' -s t -l tty -d 'insist that standard input is a terminal, and give the command one of its own'
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -s h -l help -d 'show this help'
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -l version -d 'show the version'
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -a '(__fish_complete_directories)'
