@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,57 +28,97 @@ type cgroup struct {
 	held []*os.File        // the directories, locked: who is killed lets go of them
 }
 
-// want is one limit as its files take it.
-type want struct {
-	controller string
-	files      [][2]string // name, value
+// cgroupPlan is what a container's cgroup is to be.
+type cgroupPlan struct {
+	resources *specs.LinuxResources
+	path      string // cgroupsPath of the specification, or ""
+	name      string // below a directory of ours, without a path
 }
 
-// limits lists what has to be written. Swap counts as memory, else a limit would
-// only make the machine slow.
-func (l Limits) limits(v2 bool) []want {
-	var w []want
-	num := func(n int64) string { return strconv.FormatInt(n, 10) }
-	if l.Memory > 0 {
-		files := [][2]string{{"memory.limit_in_bytes", num(l.Memory)}, {"memory.memsw.limit_in_bytes", num(l.Memory)}}
-		if v2 {
-			files = [][2]string{{"memory.max", num(l.Memory)}, {"memory.swap.max", "0"}}
-		}
-		w = append(w, want{"memory", files})
-	}
-	if l.CPUs > 0 {
-		const period = 100000
-		quota := num(max(1000, int64(l.CPUs*period)))
-		files := [][2]string{{"cpu.cfs_period_us", num(period)}, {"cpu.cfs_quota_us", quota}}
-		if v2 {
-			files = [][2]string{{"cpu.max", quota + " " + num(period)}}
-		}
-		w = append(w, want{"cpu", files})
-	}
-	if l.Pids > 0 {
-		w = append(w, want{"pids", [][2]string{{"pids.max", num(l.Pids)}}})
-	}
-	return w
-}
-
-// newCgroup makes the container's cgroup with its limits, nil without any.
+// newCgroup makes a cgroup with its limits, nil without any.
 func newCgroup(l Limits, name string) (*cgroup, error) {
-	if l == (Limits{}) {
+	return cgroupPlan{resources: l.over(nil), name: name}.make()
+}
+
+// make makes the container's cgroup with its limits; nil when neither a path nor
+// a limit is asked for. Who gives a path has the container in every hierarchy.
+func (p cgroupPlan) make() (*cgroup, error) {
+	if p.path == "" && p.resources == nil {
 		return nil, nil
 	}
-	g := &cgroup{dirs: map[string]string{}}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(cgroupBase, &fs); err != nil {
 		return nil, fmt.Errorf("limits: %s: %w: no cgroup file system is mounted there", cgroupBase, err)
 	}
-	g.v2 = fs.Type == unix.CGROUP2_SUPER_MAGIC
-	for _, w := range l.limits(g.v2) {
-		if err := g.apply(w, name); err != nil {
+	g := &cgroup{dirs: map[string]string{}, v2: fs.Type == unix.CGROUP2_SUPER_MAGIC}
+	var r specs.LinuxResources
+	if p.resources != nil {
+		r = *p.resources
+	}
+	if p.path == "" || InUserNamespace() {
+		r.Devices = nil // not worth a cgroup: nothing of the container opens a device
+	}
+	wants, err := translate(&r, g.v2)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.join(p, len(wants) > 0); err != nil {
+		g.remove()
+		return nil, err
+	}
+	for _, w := range wants {
+		if err := g.apply(w, p); err != nil {
 			g.remove()
 			return nil, fmt.Errorf("%s limit: %w", w.controller, cgroupRemedy(err))
 		}
 	}
+	if len(g.dirs) == 0 {
+		return nil, nil
+	}
 	return g, nil
+}
+
+// join makes the container's directory in every hierarchy, if it has a path. An
+// ordinary user may do without, unless there is a limit to apply.
+func (g *cgroup) join(p cgroupPlan, limited bool) error {
+	if p.path == "" {
+		return nil
+	}
+	for _, h := range hierarchies(g.v2) {
+		if _, err := g.dir(h, p); err != nil {
+			if !limited && InUserNamespace() {
+				g.remove()
+				g.dirs = map[string]string{}
+				return nil
+			}
+			return fmt.Errorf("make cgroup %s: %w", p.path, cgroupRemedy(err))
+		}
+	}
+	return nil
+}
+
+// hierarchies are those of version 1 by their names; of version 2 there is one.
+func hierarchies(v2 bool) (names []string) {
+	if v2 {
+		return []string{""}
+	}
+	list, err := os.ReadDir(cgroupBase)
+	if err != nil {
+		return nil
+	}
+	for _, d := range list {
+		var fs unix.Statfs_t
+		if d.IsDir() && unix.Statfs(filepath.Join(cgroupBase, d.Name()), &fs) == nil && fs.Type == unix.CGROUP_SUPER_MAGIC {
+			names = append(names, d.Name())
+		}
+	}
+	return names
+}
+
+// hasController tells whether version 1 has one.
+func hasController(name string) bool {
+	var fs unix.Statfs_t
+	return unix.Statfs(filepath.Join(cgroupBase, name), &fs) == nil && fs.Type == unix.CGROUP_SUPER_MAGIC
 }
 
 func cgroupRemedy(err error) error {
@@ -92,115 +133,32 @@ func cgroupRemedy(err error) error {
 	return err
 }
 
-func (g *cgroup) apply(w want, name string) error {
-	dir, err := g.dir(w.controller, name)
+func (g *cgroup) apply(w want, p cgroupPlan) error {
+	dir, err := g.dir(w.controller, p)
 	if err != nil {
 		return err
 	}
-	for _, f := range w.files {
-		err := writeCgroup(filepath.Join(dir, f[0]), f[1])
-		swap := f[0] == "memory.memsw.limit_in_bytes" || f[0] == "memory.swap.max"
-		if swap && errors.Is(err, unix.ENOENT) {
-			continue // no swap accounting: then there is nothing to limit
-		}
-		if err != nil {
+	for _, s := range w.files {
+		if err := s.write(dir); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// dir makes the container's directory for a controller, below one of ours.
-func (g *cgroup) dir(controller, name string) (string, error) {
-	parent := filepath.Join(cgroupBase, controller, "docksmith")
-	key := controller
-	if g.v2 {
-		parent, key = filepath.Join(cgroupBase, "docksmith"), ""
-		for _, up := range []string{cgroupBase, parent} {
-			if up == parent {
-				if err := mkdir(parent); err != nil {
-					return "", err
-				}
-			}
-			if err := writeCgroup(filepath.Join(up, "cgroup.subtree_control"), "+"+controller); err != nil {
-				return "", err
-			}
-		}
-	} else if err := mkdir(parent); err != nil {
-		return "", err
-	}
-	if dir, ok := g.dirs[key]; ok {
-		return dir, nil
-	}
-	dir, err := g.makeHeld(parent, name)
-	if err != nil {
-		return "", err
-	}
-	g.dirs[key] = dir
-	return dir, nil
-}
-
-// makeHeld makes a directory and locks it, with the parent locked against
-// sweepers meanwhile. Where there is no other maker it sweeps first.
-func (g *cgroup) makeHeld(parent, name string) (string, error) {
-	lock, err := os.Open(parent)
-	if err != nil {
-		return "", err
-	}
-	defer lock.Close()
-	if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
-		sweep(parent)
-	}
-	if err := flock(lock, unix.LOCK_SH); err != nil {
-		return "", err
-	}
-	dir := filepath.Join(parent, name)
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return "", err
-	}
-	held, err := hold(dir)
-	if err != nil {
-		return "", errors.Join(err, unix.Rmdir(dir))
-	}
-	g.held = append(g.held, held)
-	return dir, nil
-}
-
-func flock(f *os.File, how int) error {
-	for {
-		if err := unix.Flock(int(f.Fd()), how); err != unix.EINTR {
-			return err
+func (s setting) write(dir string) (err error) {
+	for _, name := range s.files {
+		if err = writeCgroup(filepath.Join(dir, name), s.value); !errors.Is(err, os.ErrNotExist) {
+			break
 		}
 	}
-}
-
-func hold(dir string) (*os.File, error) {
-	f, err := os.Open(dir)
+	if s.maybe && errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("write %q: %w", s.value, err)
 	}
-	if err := flock(f, unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
-}
-
-// sweep removes the cgroups whose makers were killed: nobody holds them.
-func sweep(parent string) {
-	list, err := os.ReadDir(parent)
-	if err != nil {
-		return
-	}
-	for _, d := range list {
-		if !d.IsDir() {
-			continue
-		}
-		dir := filepath.Join(parent, d.Name())
-		if f, err := hold(dir); err == nil {
-			_ = unix.Rmdir(dir) // busy: its last process is still on its way out
-			f.Close()
-		}
-	}
+	return nil
 }
 
 func mkdir(dir string) error {

@@ -53,6 +53,7 @@ type linuxDocument struct {
 	MaskedPaths       []string               `json:"maskedPaths"`
 	ReadonlyPaths     []string               `json:"readonlyPaths"`
 	MountLabel        string                 `json:"mountLabel"`
+	CgroupsPath       string                 `json:"cgroupsPath"`
 
 	Resources    json.RawMessage `json:"resources"`
 	Seccomp      json.RawMessage `json:"seccomp"`
@@ -111,6 +112,7 @@ func (doc *document) spec() (*specs.Spec, error) {
 		s.Linux = &specs.Linux{
 			Sysctl: l.Sysctl, Namespaces: l.Namespaces, Devices: l.Devices, RootfsPropagation: l.RootfsPropagation,
 			MaskedPaths: l.MaskedPaths, ReadonlyPaths: l.ReadonlyPaths, MountLabel: l.MountLabel,
+			CgroupsPath: l.CgroupsPath,
 		}
 		if err := l.rest(s.Linux); err != nil {
 			return nil, err
@@ -129,9 +131,7 @@ func (l *linuxDocument) rest(s *specs.Linux) error {
 	if err := decodePresent(l.Seccomp, &s.Seccomp); err != nil {
 		return err
 	}
-	var err error
-	s.Resources, err = decodeResources(l.Resources)
-	return err
+	return decodePresent(l.Resources, &s.Resources)
 }
 
 func present(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
@@ -151,36 +151,4 @@ func refusePresent(members map[string]json.RawMessage) error {
 		}
 	}
 	return nil
-}
-
-// decodeResources reads the limits that are applied. Device rules are not looked
-// at: a container has no device but those of its /dev, and can open none that it
-// makes.
-func decodeResources(raw json.RawMessage) (*specs.LinuxResources, error) {
-	if !present(raw) {
-		return nil, nil
-	}
-	var doc map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &doc); err != nil {
-		return nil, err
-	}
-	r := &specs.LinuxResources{}
-	for name, member := range doc {
-		var err error
-		switch name {
-		case "devices":
-		case "memory":
-			err = decodePresent(member, &r.Memory)
-		case "cpu":
-			err = decodePresent(member, &r.CPU)
-		case "pids":
-			err = decodePresent(member, &r.Pids)
-		default:
-			err = refusePresent(map[string]json.RawMessage{"linux.resources." + name: member})
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return r, nil
 }

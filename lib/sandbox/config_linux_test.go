@@ -34,7 +34,6 @@ func TestDecodeConfig(t *testing.T) {
 		with("process", `"env":["A=\u0000"]`), with("process", `"apparmorProfile":"x"`), with("process", `"scheduler":{"policy":"SCHED_RR"}`),
 		strings.Replace(minimal, `"linux":{}`, `"linux":{"namespaces":[{"type":"whatever"}]}`, 1),
 		strings.Replace(minimal, `"linux":{}`, `"linux":{"intelRdt":{"closID":"x"}}`, 1),
-		strings.Replace(minimal, `"linux":{}`, `"linux":{"resources":{"blockIO":{"weight":1}}}`, 1),
 		strings.Replace(minimal, `"linux":{}`, `"linux":{"rootfsPropagation":"shared"}`, 1),
 	} {
 		if s, err := decodeConfig([]byte(bad)); err == nil {

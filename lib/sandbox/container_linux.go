@@ -60,10 +60,6 @@ func newContainer(b *Bundle, o Options) (*container, error) {
 	if err := HideMemory(); err != nil {
 		return nil, err
 	}
-	limits, err := o.Limits.with(spec.Linux.Resources)
-	if err != nil {
-		return nil, err
-	}
 	c := &container{bundle: b, spec: spec, opts: o, place: bundleDir{-1}, scratch: detached{-1}, procFS: -1}
 	c.compileFilter()
 	lacking, err := c.withoutLacking()
@@ -76,7 +72,8 @@ func newContainer(b *Bundle, o Options) (*container, error) {
 	if c.joins, err = openJoins(spec.Linux.Namespaces); err != nil {
 		return nil, err
 	}
-	if c.cgroup, err = newCgroup(limits, cmp.Or(o.Name, randomName())); err != nil {
+	plan := cgroupPlan{o.Limits.over(spec.Linux.Resources), spec.Linux.CgroupsPath, cmp.Or(o.Name, randomName())}
+	if c.cgroup, err = plan.make(); err != nil {
 		closeJoins(c.joins)
 		return nil, err
 	}

@@ -43,9 +43,9 @@ func Features() features.Features {
 
 // mountWords are the options that are not left to a file system.
 func mountWords() []string {
-	words := []string{"rbind", "dev", OptionSubpath, OptionMayLack}
+	words := append([]string{OptionSubpath, OptionMayLack}, otherWords...)
 	for w := range attributeWords {
-		words = append(words, w)
+		words = append(words, w, "r"+w)
 	}
 	for w := range propagationWords {
 		words = append(words, w)

@@ -15,65 +15,6 @@ type detached struct{ fd int }
 
 func (m detached) close() { unix.Close(m.fd) }
 
-// attributes are the flags of a mount that the words of an option list stand for.
-type attributes struct {
-	set         uint64
-	propagation uint64
-	recursive   bool     // bind the mounts below, too
-	devices     bool     // device nodes may be opened
-	data        []string // for the file system itself
-}
-
-var attributeWords = map[string]uint64{
-	"ro": unix.MOUNT_ATTR_RDONLY, "rro": unix.MOUNT_ATTR_RDONLY,
-	"nosuid": unix.MOUNT_ATTR_NOSUID, "nodev": unix.MOUNT_ATTR_NODEV, "noexec": unix.MOUNT_ATTR_NOEXEC,
-	"noatime": unix.MOUNT_ATTR_NOATIME, "strictatime": unix.MOUNT_ATTR_STRICTATIME,
-	"nodiratime": unix.MOUNT_ATTR_NODIRATIME, "nosymfollow": unix.MOUNT_ATTR_NOSYMFOLLOW,
-	"relatime": 0, "rw": 0, "suid": 0, "exec": 0, "defaults": 0, "bind": 0, "atime": 0, "diratime": 0,
-}
-
-var propagationWords = map[string]uint64{
-	"private": unix.MS_PRIVATE, "rprivate": unix.MS_PRIVATE, "slave": unix.MS_SLAVE, "rslave": unix.MS_SLAVE,
-	"shared": unix.MS_SHARED, "rshared": unix.MS_SHARED, "unbindable": unix.MS_UNBINDABLE, "runbindable": unix.MS_UNBINDABLE,
-}
-
-// parseOptions reads the options of a mount. Later words win over earlier ones
-// of the same kind. Device nodes are not opened through a mount unless it says
-// "dev": together with a /dev that holds none but the usual, that does without a
-// device cgroup what engines do with one.
-func parseOptions(options []string) attributes {
-	a := attributes{propagation: unix.MS_PRIVATE}
-	for _, o := range options {
-		if v, ok := attributeWords[o]; ok {
-			a.set |= v
-		} else if v, ok := propagationWords[o]; ok {
-			a.propagation = v
-		} else if o != "rbind" && o != "dev" {
-			a.data = append(a.data, o)
-		}
-		switch o {
-		case "rbind":
-			a.recursive = true
-		case "dev":
-			a.devices = true
-		case "nodev":
-			a.devices = false
-		case "rw":
-			a.set &^= unix.MOUNT_ATTR_RDONLY
-		case "suid":
-			a.set &^= unix.MOUNT_ATTR_NOSUID
-		case "exec":
-			a.set &^= unix.MOUNT_ATTR_NOEXEC
-		case "relatime":
-			a.set &^= unix.MOUNT_ATTR__ATIME
-		}
-	}
-	if !a.devices {
-		a.set |= unix.MOUNT_ATTR_NODEV
-	}
-	return a
-}
-
 // newFilesystem makes a detached mount of a new instance of a file system.
 func newFilesystem(fstype, source string, a attributes) (detached, error) {
 	fs, err := unix.Fsopen(fstype, unix.FSOPEN_CLOEXEC)

@@ -55,6 +55,9 @@ func (c *container) prepare(m specs.Mount) (*mount, error) {
 		return nil, errors.New("id-mapped mounts are not made")
 	}
 	pm := &mount{dest: path.Clean(m.Destination), fstype: m.Type, source: m.Source, attr: parseOptions(m.Options), dir: true, ready: detached{-1}}
+	if err := pm.attr.check(m.Type); err != nil {
+		return nil, err
+	}
 	bind := m.Type == "bind" || slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind")
 	switch {
 	case bind:
@@ -185,6 +188,11 @@ func (c *container) attach(m *mount) error {
 	}
 	if m.ready.fd < 0 {
 		if m.ready, err = c.newMount(m); err != nil {
+			return err
+		}
+	}
+	if m.attr.copyUp {
+		if err := copyUp(place, m.ready.fd); err != nil {
 			return err
 		}
 	}
