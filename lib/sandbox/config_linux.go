@@ -54,6 +54,8 @@ type linuxDocument struct {
 	ReadonlyPaths     []string               `json:"readonlyPaths"`
 	MountLabel        string                 `json:"mountLabel"`
 	CgroupsPath       string                 `json:"cgroupsPath"`
+	UIDMappings       []specs.LinuxIDMapping `json:"uidMappings"`
+	GIDMappings       []specs.LinuxIDMapping `json:"gidMappings"`
 
 	Resources    json.RawMessage `json:"resources"`
 	Seccomp      json.RawMessage `json:"seccomp"`
@@ -103,8 +105,14 @@ func (doc *document) spec() (*specs.Spec, error) {
 			SelinuxLabel: p.SelinuxLabel, OOMScoreAdj: p.OOMScoreAdj,
 		}
 		if err := refusePresent(map[string]json.RawMessage{
-			"process.scheduler": p.Scheduler, "process.ioPriority": p.IOPriority, "process.execCPUAffinity": p.ExecCPUAffinity,
+			"process.execCPUAffinity": p.ExecCPUAffinity,
 		}); err != nil {
+			return nil, err
+		}
+		if err := decodePresent(p.Scheduler, &s.Process.Scheduler); err != nil {
+			return nil, err
+		}
+		if err := decodePresent(p.IOPriority, &s.Process.IOPriority); err != nil {
 			return nil, err
 		}
 	}
@@ -112,7 +120,7 @@ func (doc *document) spec() (*specs.Spec, error) {
 		s.Linux = &specs.Linux{
 			Sysctl: l.Sysctl, Namespaces: l.Namespaces, Devices: l.Devices, RootfsPropagation: l.RootfsPropagation,
 			MaskedPaths: l.MaskedPaths, ReadonlyPaths: l.ReadonlyPaths, MountLabel: l.MountLabel,
-			CgroupsPath: l.CgroupsPath,
+			CgroupsPath: l.CgroupsPath, UIDMappings: l.UIDMappings, GIDMappings: l.GIDMappings,
 		}
 		if err := l.rest(s.Linux); err != nil {
 			return nil, err
@@ -124,11 +132,11 @@ func (doc *document) spec() (*specs.Spec, error) {
 func (l *linuxDocument) rest(s *specs.Linux) error {
 	if err := refusePresent(map[string]json.RawMessage{
 		"linux.netDevices": l.NetDevices, "linux.intelRdt": l.IntelRdt, "linux.memoryPolicy": l.MemoryPolicy,
-		"linux.personality": l.Personality, "linux.timeOffsets": l.TimeOffsets,
+		"linux.timeOffsets": l.TimeOffsets,
 	}); err != nil {
 		return err
 	}
-	if err := decodePresent(l.Seccomp, &s.Seccomp); err != nil {
+	if err := errors.Join(decodePresent(l.Seccomp, &s.Seccomp), decodePresent(l.Personality, &s.Personality)); err != nil {
 		return err
 	}
 	return decodePresent(l.Resources, &s.Resources)

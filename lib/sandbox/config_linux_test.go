@@ -31,10 +31,10 @@ func TestDecodeConfig(t *testing.T) {
 	for _, bad := range []string{
 		"", "{}", "null", "[]", minimal + "{}", strings.Replace(minimal, "1.2.0", "2.0.0", 1),
 		with("", `"hooks":{"poststop":[{"path":"x"}]}`), with("", `"mounts":[{"destination":"/x","options":["a\u0000b"]}]`),
-		with("process", `"env":["A=\u0000"]`), with("process", `"apparmorProfile":"x"`), with("process", `"scheduler":{"policy":"SCHED_RR"}`),
+		with("process", `"env":["A=\u0000"]`), with("process", `"apparmorProfile":"x"`), with("process", `"execCPUAffinity":{"initial":"0"}`),
 		strings.Replace(minimal, `"linux":{}`, `"linux":{"namespaces":[{"type":"whatever"}]}`, 1),
 		strings.Replace(minimal, `"linux":{}`, `"linux":{"intelRdt":{"closID":"x"}}`, 1),
-		strings.Replace(minimal, `"linux":{}`, `"linux":{"rootfsPropagation":"shared"}`, 1),
+		strings.Replace(minimal, `"linux":{}`, `"linux":{"rootfsPropagation":"sideways"}`, 1),
 	} {
 		if s, err := decodeConfig([]byte(bad)); err == nil {
 			t.Errorf("%s: no error, %+v", bad, s)

@@ -23,19 +23,22 @@ type container struct {
 	mounts []*mount
 	cgroup *cgroup // nil without limits
 
-	joins    []join    // namespaces that others made
-	gate     *os.File  // where the process waits to be started, or nil
-	terminal *terminal // of its own, or nil
-	users    *users    // with a user namespace of its own
-	outlives bool      // us
-	visiting bool      // a container that others made
-	command  string    // the program, when it is not process.args[0]
+	joins    []join         // namespaces that others made
+	gate     *os.File       // where the process waits to be started, or nil
+	terminal *terminal      // of its own, or nil
+	wanted   *userNamespace // of its own, or nil
+	users    *users         // in such a one
+	rlimits  []rlimit       // that we set for it
+	begun    []begun        // file systems, by the command
+	outlives bool           // us
+	visiting bool           // a container that others made
+	command  string         // the program, when it is not process.args[0]
 
-	place   bundleDir // of the bundle, in the mount namespace
-	layers  *layers   // with an overlay
-	scratch detached  // on it, with an overlay
-	places  *places   // in the container's root
-	procFS  int       // a proc begun in the pid namespace, or -1
+	place    bundleDir // of the bundle, in the mount namespace
+	layers   *layers   // with an overlay
+	scratch  detached  // on it, with an overlay
+	rootTree detached  // a root that is a slave of the machine's, or -1
+	places   *places   // in the container's root
 }
 
 // newContainer checks what is asked for and makes what does not need the
@@ -60,7 +63,7 @@ func newContainer(b *Bundle, o Options) (*container, error) {
 	if err := HideMemory(); err != nil {
 		return nil, err
 	}
-	c := &container{bundle: b, spec: spec, opts: o, place: bundleDir{-1}, scratch: detached{-1}, procFS: -1}
+	c := &container{bundle: b, spec: spec, opts: o, place: bundleDir{-1}, scratch: detached{-1}, rootTree: detached{-1}}
 	c.compileFilter()
 	lacking, err := c.withoutLacking()
 	if err != nil {
@@ -71,6 +74,13 @@ func newContainer(b *Bundle, o Options) (*container, error) {
 	}
 	if c.joins, err = openJoins(spec.Linux.Namespaces); err != nil {
 		return nil, err
+	}
+	if c.wanted, err = wantUsers(spec, c.joins); err != nil {
+		closeJoins(c.joins)
+		return nil, err
+	}
+	if c.wanted != nil {
+		c.opts.NoInit = true // the process that makes the namespaces is their first
 	}
 	plan := cgroupPlan{o.Limits.over(spec.Linux.Resources), spec.Linux.CgroupsPath, cmp.Or(o.Name, randomName())}
 	if c.cgroup, err = plan.make(); err != nil {

@@ -88,7 +88,7 @@ func (c *container) devices() ([]device, error) {
 // fillDev puts the devices and links into the new /dev, whose descriptor is dev.
 func (c *container) fillDev(dev int) error {
 	for _, l := range devLinks {
-		if err := unix.Symlinkat(l[0], dev, l[1]); err != nil {
+		if err := c.users.own(func() error { return unix.Symlinkat(l[0], dev, l[1]) }); err != nil {
 			return fmt.Errorf("link %s: %w", l[1], err)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -53,7 +52,7 @@ func Exec(ctx context.Context, in Joint, spec *specs.Spec, o ExecOptions) (Resul
 	if !same {
 		c.users = readUsers("/proc/" + strconv.Itoa(in.PID))
 	}
-	if err := hideMemory(); err != nil {
+	if err := HideMemory(); err != nil {
 		return failed, err
 	}
 	return in.run(ctx, c, flags)
@@ -82,23 +81,6 @@ func newVisit(of *specs.Spec, o ExecOptions) (*container, error) {
 		Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, Console: o.Console, Started: o.Started,
 		PreserveFDs: o.PreserveFDs, NoSeccomp: o.NoSeccomp,
 	}}, nil
-}
-
-// users are the ids of a container's user namespace.
-type users struct {
-	idMaps
-	outer []specs.LinuxIDMapping // of users, as the caller's namespace has them
-}
-
-func readUsers(dir string) *users {
-	groups, err := os.ReadFile(dir + "/setgroups")
-	return &users{
-		idMaps: idMaps{
-			uids: readMap(dir + "/uid_map"), gids: readMap(dir + "/gid_map"),
-			setgroups: err != nil || !slices.Contains([]string{"deny", "deny\n"}, string(groups)),
-		},
-		outer: readOuter(dir + "/uid_map"),
-	}
 }
 
 // openJoint takes hold of a process of a container.

@@ -148,14 +148,14 @@ func TestHostileBundles(t *testing.T) {
 		"sysctl of the machine":             {func(b *box) { b.spec.Linux.Sysctl = map[string]string{"kernel.panic": "1"} }, "not the container's own"},
 		"sysctl climbs out":                 {func(b *box) { b.spec.Linux.Sysctl = map[string]string{"net/../kernel/panic": "1"} }, "not the container's own"},
 		"working directory of a descriptor": {func(b *box) { b.opts.Cwd = "/proc/self/fd/9" }, "working directory"},
-		"user namespace for root": {func(b *box) {
+		"user namespace without ids": {func(b *box) {
 			b.spec.Linux.Namespaces = append(b.spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
-		}, "ordinary user"},
+		}, "uidMappings"},
 		"too long a command line": {func(b *box) { b.opts.Env = []string{"A=" + strings.Repeat("x", 9<<20)} }, "too long"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBox(t)
-			if name == "user namespace for root" && InUserNamespace() {
+			if name == "user namespace without ids" && InUserNamespace() {
 				t.Skip("for root")
 			}
 			c.change(b)

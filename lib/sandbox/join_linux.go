@@ -45,8 +45,12 @@ func closeJoins(joins []join) {
 	}
 }
 
-// enter takes the calling thread there; for a pid namespace, its children.
+// enter takes the calling thread there; for a pid namespace, its children. A
+// user namespace the command joins.
 func (j join) enter() error {
+	if j.kind == specs.UserNamespace {
+		return nil
+	}
 	if err := unix.Setns(int(j.file.Fd()), namespaceFlags[j.kind]); err != nil {
 		return fmt.Errorf("join %s namespace %s: %w", j.kind, j.file.Name(), err)
 	}

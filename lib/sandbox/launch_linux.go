@@ -50,13 +50,26 @@ func (p *process) start(begin []string) (_ *launch, err error) {
 	if err == nil {
 		l.socket, l.theirs, err = highSockets()
 	}
+	flags, child := uintptr(unix.CLONE_VM), (*int32)(nil)
+	if p.users != nil {
+		flags = 0 // it forks, and two cannot be on one stack
+	}
 	if err == nil {
-		l.child, err = start(unix.CLONE_VM, func(prog *program) { p.begin(prog, stdio, int(r.Fd()), l.theirs, begin) })
+		l.child, err = start(flags, func(prog *program) {
+			child = &place(prog.arena, []int32{0})[0]
+			p.begin(prog, stdio, int(r.Fd()), l.theirs, begin, child)
+		})
 		unix.Close(l.theirs)
 	}
 	if err != nil {
 		l.close()
 		return nil, err
+	}
+	if p.users != nil {
+		if err := p.settleUsers(l, child); err != nil {
+			l.close()
+			return nil, errors.Join(l.started(), err)
+		}
 	}
 	for range begin {
 		fd, err := receive(l.socket)
@@ -88,7 +101,7 @@ func (p *process) streams() (stdio [3]int, dups []int, err error) {
 // begin lays out the first part of the process's program, up to where it waits.
 // From here on nothing of ours is open in it but pipes, so that no path of the
 // container, /proc/self/fd among them, can lead outside (CVE-2024-21626).
-func (p *process) begin(prog *program, stdio [3]int, ready, socket int, begin []string) {
+func (p *process) begin(prog *program, stdio [3]int, ready, socket int, begin []string, child *int32) {
 	prog.prctl("follow the parent's death", unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL))
 	prog.resetSignals()
 	for i, fd := range stdio {
@@ -104,6 +117,9 @@ func (p *process) begin(prog *program, stdio [3]int, ready, socket int, begin []
 	prog.open(socket)
 	if p.gate >= 0 {
 		prog.open(p.gate)
+	}
+	if p.users != nil {
+		p.makeUsers(prog, socket, child)
 	}
 	if p.enter >= 0 {
 		prog.add("enter user namespace", unix.SYS_SETNS, uintptr(p.enter), unix.CLONE_NEWUSER)
@@ -142,6 +158,7 @@ func (p *process) finish(l *launch) error {
 		limit := pointer(prog, []unix.Rlimit{p.rlimits[i].limit})
 		prog.add("set resource limits", unix.SYS_PRLIMIT64, 0, p.rlimits[i].resource, limit, 0)
 	}
+	p.schedule.apply(prog)
 	prog.add("set umask", unix.SYS_UMASK, uintptr(p.umask))
 	prog.add("enter working directory "+p.cwd, unix.SYS_CHDIR, prog.text(p.cwd))
 	cwd := place(prog.arena, make([]byte, unix.PathMax))

@@ -37,6 +37,9 @@ func (m *mount) below(others []*mount) bool {
 // parts of the host's tree that the container gets, while they still share
 // propagation with it: a mount that asks for "slave" keeps it.
 func (c *container) prepareMounts() error {
+	if err := c.prepareRoot(); err != nil {
+		return err
+	}
 	for _, m := range c.spec.Mounts {
 		pm, err := c.prepare(m)
 		if err != nil {
@@ -78,7 +81,7 @@ func (c *container) prepare(m specs.Mount) (*mount, error) {
 		}
 		return pm, err
 	case m.Type == "devpts":
-		fixDevpts(pm, m.Options)
+		c.fixDevpts(pm, m.Options)
 	case m.Type == "":
 		return nil, errors.New("no type")
 	}
@@ -103,14 +106,15 @@ func (c *container) onlyHosts(fstype string) string {
 
 // fixDevpts leaves the group of terminals out where it has no id. Terminals are
 // devices: a new instance holds nothing else, and ptmx there must open.
-func fixDevpts(pm *mount, options []string) {
+func (c *container) fixDevpts(pm *mount, options []string) {
+	ids := c.ids()
 	if !slices.Contains(options, "nodev") {
 		pm.attr.set &^= unix.MOUNT_ATTR_NODEV
 	}
 	pm.attr.data = slices.DeleteFunc(pm.attr.data, func(o string) bool {
 		gid, ok := strings.CutPrefix(o, "gid=")
 		n, err := strconv.ParseUint(gid, 10, 32)
-		return ok && err == nil && !mapped(ownIDs().gids, uint32(n))
+		return ok && err == nil && !mapped(ids.gids, uint32(n))
 	})
 }
 
@@ -126,7 +130,7 @@ func (c *container) prepareBind(pm *mount) error {
 	}
 	// In a user namespace the mounts below come along in any case: what they
 	// cover must stay covered.
-	recursive := pm.attr.recursive || InUserNamespace()
+	recursive := pm.attr.recursive || InUserNamespace() || c.wanted != nil
 	if sub != "" {
 		return c.prepareSubpath(pm, dirfd, sub, recursive)
 	}
@@ -249,24 +253,16 @@ func (c *container) newMount(m *mount) (detached, error) {
 	if source == "" {
 		source = m.fstype
 	}
+	if fd, ok := c.takeBegun(m); ok {
+		defer unix.Close(fd)
+		fs, err := configure(fd, source, m.attr)
+		return fs, visibleRemedy(err, m.fstype)
+	}
 	if m.fstype == "proc" && hasNamespace(c.spec, specs.PIDNamespace) {
-		return c.newProc(source, m.attr)
+		return detached{-1}, errors.New("there can be only one proc")
 	}
 	fs, err := newFilesystem(m.fstype, source, m.attr)
 	return fs, visibleRemedy(err, m.fstype)
-}
-
-// newProc makes the proc of the container's pid namespace, which the command
-// began from within: a proc is of the namespace of who opens it, and this thread
-// is not in the one that it makes children in.
-func (c *container) newProc(source string, a attributes) (detached, error) {
-	if c.procFS < 0 {
-		return detached{-1}, errors.New("there can be only one proc")
-	}
-	defer func() { c.procFS = -1 }()
-	defer unix.Close(c.procFS)
-	m, err := configure(c.procFS, source, a)
-	return m, visibleRemedy(err, "proc")
 }
 
 func visibleRemedy(err error, fstype string) error {
@@ -331,7 +327,11 @@ func (c *container) release() {
 		c.layers.close()
 		c.layers = nil
 	}
-	for _, fd := range []*int{&c.procFS, &c.place.fd, &c.scratch.fd} {
+	for _, b := range c.begun {
+		unix.Close(b.fd)
+	}
+	c.begun = nil
+	for _, fd := range []*int{&c.rootTree.fd, &c.place.fd, &c.scratch.fd} {
 		if *fd >= 0 {
 			unix.Close(*fd)
 			*fd = -1

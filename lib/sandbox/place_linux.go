@@ -29,6 +29,7 @@ type places struct {
 	root  *rootfs.Root
 	mount uint64 // of the root: what is made in another one stays there
 	made  []made
+	inner *users // whose root owns what is made in its own file systems
 }
 
 func newPlaces(root *rootfs.Root) (*places, error) {
@@ -120,11 +121,12 @@ func (p *places) step(at int, name string, dir bool) (int, error) {
 	if err != unix.ENOENT {
 		return -1, err
 	}
-	if dir {
-		err = unix.Mkdirat(at, name, 0o755)
-	} else {
-		err = unix.Mknodat(at, name, unix.S_IFREG|0o644, 0)
-	}
+	err = p.inner.own(func() error {
+		if dir {
+			return unix.Mkdirat(at, name, 0o755)
+		}
+		return unix.Mknodat(at, name, unix.S_IFREG|0o644, 0)
+	})
 	if err != nil {
 		return -1, err
 	}

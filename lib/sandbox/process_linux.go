@@ -20,6 +20,7 @@ type process struct {
 	caps     capSets
 	rlimits  []rlimit
 	umask    uint32
+	schedule schedule
 	filter   []unix.SockFilter // nil without seccomp
 	noNew    bool              // no_new_privs
 	cgroupNS bool
@@ -30,6 +31,8 @@ type process struct {
 	gate     int  // where it waits to be started, or -1
 	outlives bool // the program that makes it
 	enter    int  // a user namespace to enter first, or -1
+	users    *userNamespace
+	newFlags int  // of the namespaces that it makes with that
 	keyring  bool // the caller's session keyring instead of one of its own
 }
 
@@ -102,6 +105,13 @@ func (c *container) readProcess() (*process, error) {
 	}
 	if len(c.opts.Secrets) > 0 {
 		p.rlimits = append(p.rlimits, noCore())
+	}
+	if p.schedule, err = readSchedule(c.spec); err != nil {
+		return nil, err
+	}
+	if c.wanted != nil {
+		p.users, p.newFlags = c.wanted, c.newFlags()&^(unix.CLONE_NEWUSER|unix.CLONE_NEWCGROUP)
+		c.rlimits, p.rlimits = p.rlimits, nil // which root in there could not raise
 	}
 	if sp.User.Umask != nil {
 		p.umask = *sp.User.Umask

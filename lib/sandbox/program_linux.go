@@ -59,6 +59,7 @@ const (
 	try                      // an error is of no importance
 	equals                   // the result must be want
 	absolute                 // buf must then begin with "/"
+	forks                    // the parent ends here, and the child goes on
 )
 
 // failure is what a child that could not go on reports: which step, and errno.
@@ -296,6 +297,8 @@ walk:
 			case s.kind == equals && r != s.want:
 				f.errno = uint32(unix.EPIPE)
 				break walk
+			case s.kind == forks && r != 0:
+				syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 0, 0, 0, 0, 0, 0)
 			case s.kind == absolute && *s.buf != '/':
 				f.errno = uint32(unix.EXDEV)
 				break walk

@@ -200,22 +200,60 @@ func missingPlaces(r *rootfs.Root, mounts []*mount) (missing []*mount) {
 	return missing
 }
 
-// plainRoot clones the directory that root.path names.
-func (c *container) plainRoot() (*rootfs.Root, error) {
+// prepareRoot takes hold of a root that is to be a slave of the machine's mounts
+// while it still can be.
+func (c *container) prepareRoot() (err error) {
+	c.rootTree = detached{-1}
+	if c.layers != nil || c.rootPropagation() != unix.MS_SLAVE {
+		return nil
+	}
+	c.rootTree, err = c.cloneRoot(unix.MS_SLAVE)
+	return err
+}
+
+func (c *container) cloneRoot(propagation uint64) (detached, error) {
 	fd, err := c.place.open(c.spec.Root.Path)
 	if err != nil {
-		return nil, fmt.Errorf("root: %w", err)
+		return detached{-1}, fmt.Errorf("root: %w", err)
 	}
 	defer unix.Close(fd)
 	m, err := cloneTree(fd, "", true)
 	if err != nil {
-		return nil, fmt.Errorf("mount root: open_tree: %w", err)
+		return detached{-1}, fmt.Errorf("mount root: open_tree: %w", err)
 	}
-	if err := m.change(unix.MOUNT_ATTR_NODEV, unix.MS_PRIVATE, true); err != nil {
+	if err := m.change(unix.MOUNT_ATTR_NODEV, propagation, true); err != nil {
 		m.close()
-		return nil, fmt.Errorf("mount root: %w", err)
+		return detached{-1}, fmt.Errorf("mount root: %w", err)
+	}
+	return m, nil
+}
+
+// plainRoot clones the directory that root.path names.
+func (c *container) plainRoot() (*rootfs.Root, error) {
+	m, err := c.rootTree, error(nil)
+	if c.rootTree = (detached{-1}); m.fd < 0 {
+		m, err = c.cloneRoot(unix.MS_PRIVATE)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return rootfs.FromFile(m.file("root"))
+}
+
+// rootPropagation is how mounts on the container's root spread, 0 for the usual.
+func (c *container) rootPropagation() uint64 { return propagationWords[c.spec.Linux.RootfsPropagation] }
+
+// spreadRoot makes mounts on the root spread as the specification says. A root
+// that can be pivoted into is not shared, so this comes after it.
+func (c *container) spreadRoot() error {
+	p := c.rootPropagation()
+	if p != unix.MS_SHARED && p != unix.MS_UNBINDABLE {
+		return nil
+	}
+	if err := unix.Mount("", "/", "", uintptr(p), ""); err != nil {
+		return fmt.Errorf("rootfsPropagation %s: %w", c.spec.Linux.RootfsPropagation, err)
+	}
+	return nil
 }
 
 // attachRoot gives the root a place: the bundle's directory, or the scratch that

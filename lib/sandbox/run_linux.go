@@ -134,6 +134,11 @@ func (c *container) prepareOutside(pid int) error {
 			return err
 		}
 	}
+	for _, r := range c.rlimits {
+		if err := unix.Prlimit(pid, int(r.resource), &r.limit, nil); err != nil {
+			return fmt.Errorf("set resource limits: %w", err)
+		}
+	}
 	if adj := c.spec.Process.OOMScoreAdj; adj != nil {
 		file := "/proc/" + strconv.Itoa(pid) + "/oom_score_adj"
 		if err := os.WriteFile(file, []byte(strconv.Itoa(*adj)), 0); err != nil {

@@ -23,8 +23,8 @@ func checkSpec(s *specs.Spec) error {
 		return errors.New("no linux section")
 	case s.Process.ApparmorProfile != "" || s.Process.SelinuxLabel != "" || s.Linux.MountLabel != "":
 		return errors.New("security labels are not applied: remove them")
-	case strings.TrimPrefix(s.Linux.RootfsPropagation, "r") != "private" && s.Linux.RootfsPropagation != "":
-		return fmt.Errorf("rootfsPropagation %q: only private is possible", s.Linux.RootfsPropagation)
+	case s.Linux.RootfsPropagation != "" && propagationWords[s.Linux.RootfsPropagation] == 0:
+		return fmt.Errorf("rootfsPropagation %q is not known", s.Linux.RootfsPropagation)
 	}
 	for _, n := range s.Linux.Namespaces {
 		if namespaceFlags[n.Type] == 0 {
@@ -84,9 +84,6 @@ func (o Options) apply(orig *specs.Spec) (*specs.Spec, error) {
 		p.Cwd = "/"
 	}
 	p.Terminal = p.Terminal || o.Terminal
-	if hasNamespace(&s, specs.UserNamespace) && !InUserNamespace() {
-		return nil, errors.New("the bundle's user namespace is not made for root: run as an ordinary user")
-	}
 	l.Namespaces = o.namespaces(l.Namespaces)
 	switch {
 	case len(p.Args) == 0:
@@ -103,7 +100,7 @@ func (o Options) namespaces(list []specs.LinuxNamespace) []specs.LinuxNamespace 
 	var network *specs.LinuxNamespace
 	for _, n := range list {
 		switch {
-		case n.Type == specs.UserNamespace && InUserNamespace() && n.Path == "":
+		case n.Type == specs.UserNamespace && entered() && n.Path == "": // we are in it
 		case n.Type == specs.MountNamespace:
 			mount = n
 		case n.Type == specs.NetworkNamespace:

@@ -98,7 +98,7 @@ func (t *thread) make(c *container) error {
 		return err
 	}
 	t.ownTTY = p.ownTTY
-	if err := t.leaveHost(c); err != nil {
+	if err := t.leaveHost(c, p); err != nil {
 		return err
 	}
 	if c.newNamespace(specs.PIDNamespace) && !c.opts.NoInit {
@@ -106,15 +106,10 @@ func (t *thread) make(c *container) error {
 			return err
 		}
 	}
-	var begin []string
-	if hasNamespace(c.spec, specs.PIDNamespace) {
-		begin = []string{"proc"}
-	}
-	if t.command, err = p.start(begin); err != nil {
-		return err
-	}
-	if len(begin) > 0 {
-		c.procFS, t.command.begun = t.command.begun[0], nil
+	if t.command == nil {
+		if err := t.startCommand(c, p); err != nil {
+			return err
+		}
 	}
 	if err := t.furnish(c); err != nil {
 		return err
@@ -136,9 +131,38 @@ func (t *thread) make(c *container) error {
 	return p.finish(t.command)
 }
 
+// startCommand forks the command, which waits, with what it alone can begin.
+func (t *thread) startCommand(c *container, p *process) (err error) {
+	begin := c.toBegin()
+	if t.command, err = p.start(begin); err != nil {
+		return err
+	}
+	for i, fd := range t.command.begun {
+		c.begun = append(c.begun, begun{begin[i], fd})
+	}
+	t.command.begun = nil
+	return nil
+}
+
+// newNamespaces makes the container's namespaces and enters them: the thread by
+// itself, or where there is a user namespace to be made with them, the command.
+func (t *thread) newNamespaces(c *container, p *process) error {
+	if c.wanted == nil {
+		// The cgroup namespace is made by the command, once it is in its cgroup.
+		if err := unix.Unshare(c.newFlags() &^ unix.CLONE_NEWCGROUP); err != nil {
+			return fmt.Errorf("unshare namespaces: %w", err)
+		}
+		return nil
+	}
+	if err := t.startCommand(c, p); err != nil {
+		return err
+	}
+	return t.joinOwn(c, p.newFlags)
+}
+
 // leaveHost enters the namespaces. Nothing is mounted before the mounts of the
 // new namespace have been cut off from the host's.
-func (t *thread) leaveHost(c *container) (err error) {
+func (t *thread) leaveHost(c *container, p *process) (err error) {
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return fmt.Errorf("unshare: %w", err)
 	}
@@ -151,9 +175,8 @@ func (t *thread) leaveHost(c *container) (err error) {
 			return err
 		}
 	}
-	// The cgroup namespace is made by the command, once it is in its cgroup.
-	if err := unix.Unshare(c.newFlags() &^ unix.CLONE_NEWCGROUP); err != nil {
-		return fmt.Errorf("unshare namespaces: %w", err)
+	if err := t.newNamespaces(c, p); err != nil {
+		return err
 	}
 	if c.place, err = c.bundle.reopen(); err != nil {
 		return err
@@ -192,6 +215,7 @@ func (t *thread) furnish(c *container) (err error) {
 	if c.places, err = newPlaces(t.root); err != nil {
 		return err
 	}
+	c.places.inner = c.users
 	if c.newNamespace(specs.NetworkNamespace) {
 		if err := raiseLoopback(); err != nil {
 			return err
@@ -222,7 +246,10 @@ func (t *thread) furnish(c *container) (err error) {
 	if err := c.hooksBefore(t.command.pid); err != nil {
 		return err
 	}
-	return pivot(t.root)
+	if err := pivot(t.root); err != nil {
+		return err
+	}
+	return c.spreadRoot()
 }
 
 func (c *container) setNames() error {

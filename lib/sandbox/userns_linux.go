@@ -20,6 +20,9 @@ const marker = "DOCKSMITH_USERNS"
 // first one of the machine.
 func InUserNamespace() bool { return inUserNamespace() }
 
+// entered tells whether the user namespace is one that EnterUserNamespace made.
+func entered() bool { return InUserNamespace() && os.Getenv(marker) != "" }
+
 var inUserNamespace = sync.OnceValue(func() bool {
 	m, err := os.ReadFile("/proc/self/uid_map")
 	if err != nil {
