@@ -38,7 +38,9 @@ type container struct {
 	layers   *layers   // with an overlay
 	scratch  detached  // on it, with an overlay
 	rootTree detached  // a root that is a slave of the machine's, or -1
-	places   *places   // in the container's root
+	nodesDir detached  // where devices of the container's own are, or -1
+	nodes    []node
+	places   *places // in the container's root
 }
 
 // newContainer checks what is asked for and makes what does not need the
@@ -63,7 +65,7 @@ func newContainer(b *Bundle, o Options) (*container, error) {
 	if err := HideMemory(); err != nil {
 		return nil, err
 	}
-	c := &container{bundle: b, spec: spec, opts: o, place: bundleDir{-1}, scratch: detached{-1}, rootTree: detached{-1}}
+	c := &container{bundle: b, spec: spec, opts: o, place: bundleDir{-1}, scratch: detached{-1}, rootTree: detached{-1}, nodesDir: detached{-1}}
 	c.compileFilter()
 	lacking, err := c.withoutLacking()
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -61,28 +60,15 @@ func readDevice(d specs.LinuxDevice) (device, error) {
 	if !ok {
 		return device{}, errors.New("it must be in /dev")
 	}
-	switch d.Type {
-	case "c", "u":
-		return device{name, unix.S_IFCHR, uint32(d.Major), uint32(d.Minor)}, nil
-	case "b":
-		return device{name, unix.S_IFBLK, uint32(d.Major), uint32(d.Minor)}, nil
+	kinds := map[string]uint32{"c": unix.S_IFCHR, "u": unix.S_IFCHR, "b": unix.S_IFBLK, "p": unix.S_IFIFO}
+	kind := kinds[d.Type]
+	if kind == 0 {
+		return device{}, fmt.Errorf("type %q is not possible", d.Type)
 	}
-	return device{}, fmt.Errorf("type %q is not possible", d.Type)
-}
-
-// devices are those of the container.
-func (c *container) devices() ([]device, error) {
-	list := usualDevices[:]
-	for _, d := range c.spec.Linux.Devices {
-		dev, err := readDevice(d)
-		if err != nil {
-			return nil, fmt.Errorf("device %s: %w", d.Path, err)
-		}
-		if !slices.Contains(list, dev) {
-			list = append(list[:len(list):len(list)], dev)
-		}
+	if kind == unix.S_IFIFO {
+		return device{name: name, kind: kind}, nil
 	}
-	return list, nil
+	return device{name, kind, uint32(d.Major), uint32(d.Minor)}, nil
 }
 
 // fillDev puts the devices and links into the new /dev, whose descriptor is dev.
@@ -92,16 +78,12 @@ func (c *container) fillDev(dev int) error {
 			return fmt.Errorf("link %s: %w", l[1], err)
 		}
 	}
-	devices, err := c.devices()
-	if err != nil {
-		return err
-	}
-	for _, d := range devices {
+	for _, d := range usualDevices {
 		if err := c.placeDevice(d); err != nil {
 			return fmt.Errorf("device /dev/%s: %w", d.name, err)
 		}
 	}
-	return nil
+	return c.placeNodes()
 }
 
 func (c *container) placeDevice(d device) error {
@@ -110,7 +92,11 @@ func (c *container) placeDevice(d device) error {
 		return err
 	}
 	defer m.close()
-	place, err := c.places.open("/dev/"+d.name, false)
+	return c.attachDevice(m, d.name)
+}
+
+func (c *container) attachDevice(m detached, name string) error {
+	place, err := c.places.open("/dev/"+name, false)
 	if err != nil {
 		return err
 	}

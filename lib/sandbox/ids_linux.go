@@ -126,6 +126,13 @@ func (c *container) hostUID(uid uint32) (int, bool) {
 	return outside(c.users.outer, uid)
 }
 
+func (c *container) hostGID(gid uint32) (int, bool) {
+	if c.users == nil {
+		return int(gid), true
+	}
+	return outside(c.users.outerGroups, gid)
+}
+
 func outside(mappings []specs.LinuxIDMapping, id uint32) (int, bool) {
 	for _, m := range mappings {
 		if id >= m.ContainerID && id-m.ContainerID < m.Size {

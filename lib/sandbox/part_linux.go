@@ -58,7 +58,7 @@ func (c *container) makeParts() error {
 			}
 		}
 	}
-	return c.makeSecrets()
+	return errors.Join(c.makeSecrets(), c.makeNodes())
 }
 
 // makeOverlay makes an overlay mount of directories that its options name as

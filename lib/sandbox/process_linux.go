@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -61,6 +62,9 @@ func readRlimits(list []specs.POSIXRlimit) ([]rlimit, error) {
 		r, ok := rlimitNames[l.Type]
 		if !ok {
 			return nil, fmt.Errorf("unknown resource limit %q", l.Type)
+		}
+		if slices.ContainsFunc(out, func(o rlimit) bool { return o.resource == r }) {
+			return nil, fmt.Errorf("resource limit %s is listed twice", l.Type)
 		}
 		files = files || r == unix.RLIMIT_NOFILE
 		out = append(out, rlimit{r, unix.Rlimit{Cur: l.Soft, Max: l.Hard}})

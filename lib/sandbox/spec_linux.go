@@ -26,7 +26,15 @@ func checkSpec(s *specs.Spec) error {
 	case s.Linux.RootfsPropagation != "" && propagationWords[s.Linux.RootfsPropagation] == 0:
 		return fmt.Errorf("rootfsPropagation %q is not known", s.Linux.RootfsPropagation)
 	}
+	seen := map[specs.LinuxNamespaceType]bool{}
 	for _, n := range s.Linux.Namespaces {
+		switch {
+		case seen[n.Type]:
+			return fmt.Errorf("namespace %s is listed twice", n.Type)
+		case n.Path != "" && !path.IsAbs(n.Path):
+			return fmt.Errorf("namespace %s: path %q is not absolute", n.Type, n.Path)
+		}
+		seen[n.Type] = true
 		if namespaceFlags[n.Type] == 0 {
 			return fmt.Errorf("namespace %q is not known", n.Type)
 		}
