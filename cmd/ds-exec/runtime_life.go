@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -14,7 +12,6 @@ import (
 	"docksmith/lib/sandbox"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 )
 
 func (r *runtime) startCommand() *cli.Command {
@@ -42,7 +39,7 @@ func (r *runtime) start(id string) error {
 	}
 	err = startMade(c, spec, s, m)
 	if err != nil && !errors.Is(err, errStarted) {
-		err = errors.Join(err, stop(c))
+		err = errors.Join(err, halt(c))
 	}
 	if err != nil {
 		return fmt.Errorf("start %s: %w", id, err)
@@ -83,8 +80,8 @@ func startMade(c *container.Container, spec *specs.Spec, s container.State, m sa
 	return sandbox.RunHooks("poststart", spec.Hooks.Poststart, hookState(s, specs.StateRunning, s.PID))
 }
 
-// stop kills a container and waits until it has ended.
-func stop(c *container.Container) error {
+// halt kills a container and waits until it has ended.
+func halt(c *container.Container) error {
 	s, err := c.State()
 	if err != nil || s.Status == container.Stopped {
 		return err
@@ -119,7 +116,7 @@ func (r *runtime) kill(args []string, all bool) error {
 	}
 	sig := syscall.SIGTERM
 	if len(args) > 1 {
-		if sig, err = parseSignal(args[1]); err != nil {
+		if sig, err = container.ParseSignal(args[1]); err != nil {
 			return err
 		}
 	}
@@ -134,24 +131,6 @@ func (r *runtime) kill(args []string, all bool) error {
 		return fmt.Errorf("kill %s: container not running", s.ID)
 	}
 	return err
-}
-
-// parseSignal reads a signal by name, with SIG or without, or by number.
-func parseSignal(word string) (syscall.Signal, error) {
-	if n, err := strconv.Atoi(word); err == nil {
-		if n < 1 || n > 64 {
-			return 0, cli.Usagef("signal %d is not one", n)
-		}
-		return syscall.Signal(n), nil
-	}
-	name := strings.ToUpper(word)
-	if !strings.HasPrefix(name, "SIG") {
-		name = "SIG" + name
-	}
-	if s := unix.SignalNum(name); s != 0 {
-		return s, nil
-	}
-	return 0, cli.Usagef("signal %q is not known", word)
 }
 
 func (r *runtime) deleteCommand() *cli.Command {
@@ -176,7 +155,7 @@ func (r *runtime) delete(io *cli.IO, id string, force bool) error {
 	switch {
 	case s.Status == container.Stopped:
 	case s.Status == container.Created || force: // as runc: what never ran can go
-		if err := stop(c); err != nil {
+		if err := halt(c); err != nil {
 			return fmt.Errorf("delete %s: %w", id, err)
 		}
 	default:
