@@ -37,6 +37,7 @@ type container struct {
 	place    bundleDir // of the bundle, in the mount namespace
 	layers   *layers   // with an overlay
 	scratch  detached  // on it, with an overlay
+	rootDir  bundleDir // what root.path names, without an overlay, or -1
 	rootTree detached  // a root that is a slave of the machine's, or -1
 	nodesDir detached  // where devices of the container's own are, or -1
 	nodes    []node
@@ -65,7 +66,7 @@ func newContainer(b *Bundle, o Options) (*container, error) {
 	if err := HideMemory(); err != nil {
 		return nil, err
 	}
-	c := &container{bundle: b, spec: spec, opts: o, place: bundleDir{-1}, scratch: detached{-1}, rootTree: detached{-1}, nodesDir: detached{-1}}
+	c := &container{bundle: b, spec: spec, opts: o, place: bundleDir{-1}, scratch: detached{-1}, rootTree: detached{-1}, rootDir: bundleDir{-1}, nodesDir: detached{-1}}
 	c.compileFilter()
 	lacking, err := c.withoutLacking()
 	if err != nil {

@@ -44,7 +44,7 @@ func Enter(ctx context.Context, in Joint, spec *specs.Spec, o Options) (Result, 
 // run starts what c says in the container, and waits unless it is to outlive us.
 func (in Joint) run(ctx context.Context, c *container, flags int) (Result, error) {
 	failed := Result{Status: 125}
-	c.place, c.scratch, c.rootTree, c.nodesDir = bundleDir{-1}, detached{-1}, detached{-1}, detached{-1}
+	c.place, c.rootDir, c.scratch, c.rootTree, c.nodesDir = bundleDir{-1}, bundleDir{-1}, detached{-1}, detached{-1}, detached{-1}
 	c.compileFilter()
 	if len(in.Cgroups) > 0 {
 		c.cgroup = &cgroup{dirs: map[string]string{}}

@@ -331,7 +331,7 @@ func (c *container) release() {
 		unix.Close(b.fd)
 	}
 	c.begun = nil
-	for _, fd := range []*int{&c.nodesDir.fd, &c.rootTree.fd, &c.place.fd, &c.scratch.fd} {
+	for _, fd := range []*int{&c.nodesDir.fd, &c.rootTree.fd, &c.rootDir.fd, &c.place.fd, &c.scratch.fd} {
 		if *fd >= 0 {
 			unix.Close(*fd)
 			*fd = -1

@@ -43,10 +43,10 @@ func clonePart(dir int, sub string, recursive bool) (detached, error) {
 	return m, nil
 }
 
-// park puts a mount on the bundle's directory, out of the container's sight. Part
+// park puts a mount on what the root will cover, out of the container's sight. Part
 // of a mount can be cloned only where the mount is in a tree (before Linux 6.15).
 // It goes when the old root is let go.
-func (c *container) park(m detached) error { return m.attach(c.place.fd) }
+func (c *container) park(m detached) error { return m.attach(c.cover()) }
 
 // makeParts makes the mounts that are overlays, and those of secrets. It runs in
 // the container's namespaces, cut off from the host's.

@@ -203,21 +203,20 @@ func missingPlaces(r *rootfs.Root, mounts []*mount) (missing []*mount) {
 // prepareRoot takes hold of a root that is to be a slave of the machine's mounts
 // while it still can be.
 func (c *container) prepareRoot() (err error) {
-	c.rootTree = detached{-1}
-	if c.layers != nil || c.rootPropagation() != unix.MS_SLAVE {
+	if c.layers != nil {
 		return nil
 	}
-	c.rootTree, err = c.cloneRoot(unix.MS_SLAVE)
+	if c.rootDir.fd, err = c.place.open(c.spec.Root.Path); err != nil {
+		return fmt.Errorf("root: %w", err)
+	}
+	if c.rootPropagation() == unix.MS_SLAVE {
+		c.rootTree, err = c.cloneRoot(unix.MS_SLAVE)
+	}
 	return err
 }
 
 func (c *container) cloneRoot(propagation uint64) (detached, error) {
-	fd, err := c.place.open(c.spec.Root.Path)
-	if err != nil {
-		return detached{-1}, fmt.Errorf("root: %w", err)
-	}
-	defer unix.Close(fd)
-	m, err := cloneTree(fd, "", true)
+	m, err := cloneTree(c.rootDir.fd, "", true)
 	if err != nil {
 		return detached{-1}, fmt.Errorf("mount root: open_tree: %w", err)
 	}
@@ -256,10 +255,9 @@ func (c *container) spreadRoot() error {
 	return nil
 }
 
-// attachRoot gives the root a place: the bundle's directory, or the scratch that
-// lies on it, of both of which nothing else is needed any more.
+// attachRoot gives the root a place.
 func (c *container) attachRoot(r *rootfs.Root) error {
-	at := c.place.fd
+	at := c.cover()
 	if c.scratch.fd >= 0 {
 		at = c.scratch.fd
 	}
@@ -267,6 +265,16 @@ func (c *container) attachRoot(r *rootfs.Root) error {
 		return fmt.Errorf("mount root: %w", err)
 	}
 	return nil
+}
+
+// cover is what the root and what belongs to it may lie on until they are
+// pivoted into: a directory that nobody needs to see any more. With a directory
+// for a root it is that, for hooks may want to see the bundle.
+func (c *container) cover() int {
+	if c.rootDir.fd >= 0 {
+		return c.rootDir.fd
+	}
+	return c.place.fd
 }
 
 // pivot makes r the root of the mount namespace and lets the host's go. There

@@ -305,6 +305,9 @@ func (c *container) ownSysctl(name string) bool {
 // and its upper directory is the caller's.
 func (t *thread) unmake(c *container) error {
 	var errs []error
+	if c.gate != nil {
+		c.places = nil // they are in use, and the root is what it is to be
+	}
 	if c.spec.Root.Readonly && c.places != nil && len(c.places.made) > 0 {
 		attr := unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_RDONLY}
 		_ = unix.MountSetattr(t.root.Fd(), "", unix.AT_EMPTY_PATH, &attr)
@@ -315,7 +318,7 @@ func (t *thread) unmake(c *container) error {
 		}
 		errs = append(errs, unix.Close(t.hostNS))
 	}
-	if c.places != nil && c.gate == nil { // else they are in use
+	if c.places != nil {
 		c.places.clean()
 	}
 	if t.root != nil {
