@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -132,7 +133,7 @@ func (c *buildCase) setting(word, value string) error {
 		}
 	case "@differs":
 		peer, why, ok := strings.Cut(value, ": ")
-		if !ok || !isPeer(peer) {
+		if !ok || !slices.Contains(peerNames(), peer) {
 			return errors.New("want PEER: REASON")
 		}
 		c.differs[peer] = why
