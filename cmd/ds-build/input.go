@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 
 	"docksmith/lib/buildctx"
@@ -86,6 +87,8 @@ const strictName = "Docksmithfile"
 // readPlan finds the plan: in the named file, in the context, or on standard
 // input. It returns the path of the Dockerfile, if that is known.
 func (in *inputs) readPlan(s *cli.IO, file string) (string, error) {
+	// Nearly all that is made here stays: there is little to collect.
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	switch {
 	case file == "-":
 		p, err := decode(s.Stdin, "<stdin>")

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 
 	"docksmith/lib/cli"
@@ -70,6 +71,9 @@ func main() {
 }
 
 func parse(s *cli.IO, args []string, o options) error {
+	// A run is short, and what it takes is in proportion to its input: there is
+	// little to collect, and it costs a third of the time to look for it.
+	debug.SetGCPercent(400)
 	if err := o.validate(s); err != nil {
 		return err
 	}

@@ -16,6 +16,10 @@ var (
 
 // opNamed finds an instruction by its name in any case.
 func opNamed(word string) (op string, ok bool) {
+	switch word { // as most are written
+	case Run, Copy, Env, Arg, From, Label, Cmd, Workdir, Expose, Entrypoint, User, Add:
+		return word, true
+	}
 	for _, op := range ops {
 		if len(op) == len(word) && strings.EqualFold(op, word) {
 			return op, true
@@ -51,9 +55,19 @@ func (p *parser) arguments(in *Instruction, rest string) (err error) {
 		}
 	}
 	if len(p.words) > 0 || p.array {
-		in.Args = p.strings.copy(p.words)
+		in.Args = p.take()
 	}
 	return err
+}
+
+// take gives away the words, in memory of their own.
+func (p *parser) take() []string {
+	if len(p.words) < lastSlab {
+		return p.strings.copy(p.words)
+	}
+	words := slices.Clip(p.words)
+	p.words = nil
+	return words
 }
 
 // command reads a command in either form.

@@ -41,7 +41,7 @@ type Base struct {
 // for its absence, as in ${x:-word}, is not taken for undefined, and that an
 // unknown base image may define anything.
 func Check(f *File, o CheckOptions) []Finding {
-	c := &checker{f: f, o: o, x: Expander{f.Escape}, found: map[string]*findings{}, told: map[string]bool{}}
+	c := &checker{f: f, o: o, x: Expander{f.Escape}, found: map[string]*findings{}, told: map[string]bool{}, hidden: map[string]hiding{}}
 	c.casing()
 	c.globals = c.header(o.Args, nil)
 	c.defaults = c.header(nil, samplePlatform)
@@ -67,20 +67,31 @@ type checker struct {
 	scope     *scope
 	told      map[string]bool // undefined names of the current instruction
 	suggested int
-	pairs     []pair // those of the current ENV
+	pairs     []pair            // those of the current ENV
+	hidden    map[string]hiding // what CheckOptions.Excluded said
+}
+
+type hiding struct {
+	rule string
+	ok   bool
 }
 
 // casing compares the instructions' letters with those of the most.
 func (c *checker) casing() {
-	lower, upper := 0, 0
+	lower, upper, mixed := 0, 0, 0
 	c.names(func(name string, _ int) {
 		switch {
 		case !strings.ContainsFunc(name, unicode.IsUpper):
 			lower++
 		case !strings.ContainsFunc(name, unicode.IsLower):
 			upper++
+		default:
+			mixed++
 		}
 	})
+	if mixed+min(lower, upper) == 0 {
+		return
+	}
 	wanted, wrong := "upper", unicode.IsLower
 	if lower > upper {
 		wanted, wrong = "lower", unicode.IsUpper

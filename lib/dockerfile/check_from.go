@@ -130,7 +130,7 @@ func (c *checker) nearest(name string, vars map[string]variable) string {
 }
 
 func (c *checker) stageName(s *Stage, last map[string]int) {
-	from, _, rest := splitCommand(s.Text, c.f.Escape)
+	from, _, rest := splitCommand(nil, s.Text, c.f.Escape)
 	words := fields(rest)
 	if len(words) == 3 {
 		as, name := words[1], words[2]

@@ -163,7 +163,7 @@ func (c *checker) copy(in *Instruction, state *stageState) {
 		if _, document := HeredocWord(word); document || strings.Contains(value, "://") || strings.HasPrefix(value, "git@") {
 			continue
 		}
-		if rule, ok := c.o.Excluded(value); ok {
+		if rule, ok := c.excluded(value); ok {
 			c.find(CopyIgnoredFile, in.Line, in.Op+":", quoted(value), "is excluded by", rule)
 		}
 	}
@@ -172,6 +172,19 @@ func (c *checker) copy(in *Instruction, state *stageState) {
 			c.text(in, state, d.Text)
 		}
 	}
+}
+
+// excluded asks which rule hides a source, once for each of the first names.
+func (c *checker) excluded(source string) (rule string, ok bool) {
+	const most = 1000
+	if answer, known := c.hidden[source]; known {
+		return answer.rule, answer.ok
+	}
+	rule, ok = c.o.Excluded(source)
+	if len(c.hidden) < most {
+		c.hidden[source] = hiding{rule, ok}
+	}
+	return rule, ok
 }
 
 // skim reads a word, reports the names in it that are not defined, and gives
@@ -261,13 +274,19 @@ type pair struct {
 
 // env sets names; all values see what was set before.
 func (c *checker) env(in *Instruction, state *stageState) {
+	later := slices.ContainsFunc(in.Args, func(word string) bool { return strings.Contains(word, "$") })
 	c.pairs = c.pairs[:0]
 	for _, word := range in.Args {
 		name, text, _ := strings.Cut(word, "=")
 		name, _ = c.skim(in, state, name, lexMode{quotes: true})
 		c.secret(in, name)
 		value, known := c.skim(in, state, text, lexMode{quotes: true})
-		c.pairs = append(c.pairs, pair{name, variable{value, known && len(value) <= skimmed, true, true, 0}})
+		v := variable{value, known && len(value) <= skimmed, true, true, 0}
+		if later {
+			c.pairs = append(double(c.pairs), pair{name, v})
+		} else {
+			c.scope.put(name, v)
+		}
 	}
 	for _, p := range c.pairs {
 		c.scope.put(p.name, p.v)

@@ -3,6 +3,7 @@ package dockerfile
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -108,11 +109,7 @@ func (l *lexer) get(name string, provided bool) (value string, set bool, err err
 	if l.idle > 0 {
 		return value, set, nil
 	}
-	if !l.asked[name] && (set || !provided) {
-		if l.asked == nil {
-			l.asked = map[string]bool{}
-		}
-		l.asked[name] = true
+	if (set || !provided) && l.first(name) {
 		if set {
 			l.used = append(l.used, name)
 		} else {
@@ -120,6 +117,25 @@ func (l *lexer) get(name string, provided bool) (value string, set bool, err err
 		}
 	}
 	return value, set, l.spend(len(value))
+}
+
+// first tells whether name was not asked for before.
+func (l *lexer) first(name string) bool {
+	const few = 8
+	switch n := len(l.used) + len(l.undefined); {
+	case n < few:
+		return !slices.Contains(l.used, name) && !slices.Contains(l.undefined, name)
+	case n == few:
+		l.asked = map[string]bool{}
+		for _, n := range slices.Concat(l.used, l.undefined) {
+			l.asked[n] = true
+		}
+	}
+	if l.asked[name] {
+		return false
+	}
+	l.asked[name] = true
+	return true
 }
 
 // spend counts what variables add to the word.

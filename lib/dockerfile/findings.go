@@ -91,5 +91,7 @@ func (c *checker) forget() {
 	if len(c.told) > mostFindings {
 		c.told = map[string]bool{}
 	}
-	clear(c.told)
+	if len(c.told) > 0 {
+		clear(c.told)
+	}
 }

@@ -30,9 +30,12 @@ var flagTable = map[string]map[string]flagKind{
 }
 
 // parseFlags reads words of the form --name or --name=value.
-func parseFlags(op string, words []string) ([]Flag, error) {
-	var flags []Flag
-	for _, word := range words {
+func (p *parser) parseFlags(op string, words []string) ([]Flag, error) {
+	if len(words) == 0 {
+		return nil, nil
+	}
+	flags := p.flags.take(len(words))
+	for i, word := range words {
 		name, value, has := strings.Cut(strings.TrimPrefix(word, "--"), "=")
 		kind, err := flagOf(op, name)
 		switch {
@@ -45,7 +48,7 @@ func parseFlags(op string, words []string) ([]Flag, error) {
 		case kind == boolFlag:
 			value = strings.ToLower(value)
 		}
-		flags = append(flags, Flag{name, value})
+		flags[i] = Flag{name, value}
 	}
 	return flags, nil
 }

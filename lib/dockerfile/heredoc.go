@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // HeredocWord tells whether an argument of COPY or ADD introduces a
@@ -56,7 +58,8 @@ func delimiter(word string) (name string, bare, ok bool, err error) {
 
 // words splits as a shell does that knows no variables.
 func words(text string, mode lexMode) ([]string, error) {
-	_, split, err := newLexer(text, '\\', nil, mode).until(0, false, false)
+	l := newLexer(text, '\\', nil, mode)
+	_, split, err := l.until(0, false, false)
 	return split, err
 }
 
@@ -72,38 +75,84 @@ func (p *parser) heredocs(in *Instruction, text string) error {
 	case in.Op != Add && in.Op != Copy && in.Op != Run, p.array, !strings.Contains(text, "<<"):
 		return nil
 	}
-	docs, err := introduced(text)
+	docs, err := introduced(p.docs[:0], text)
 	if err != nil {
 		return err
 	}
-	for _, doc := range docs {
-		if doc.Text, err = p.src.document(doc); err != nil {
+	for i := range docs {
+		doc := &docs[i]
+		if doc.Text, err = p.src.document(*doc); err != nil {
 			return err
 		}
 		if err := checkText(doc.Text); err != nil {
 			return fmt.Errorf("here-document %s: %w", quoted(doc.Name), err)
 		}
-		in.Heredocs = append(in.Heredocs, doc)
+	}
+	switch {
+	case len(docs) < lastSlab:
+		in.Heredocs, p.docs = p.documents.copy(docs), docs
+	default:
+		in.Heredocs, p.docs = docs, nil
 	}
 	return nil
 }
 
 // introduced finds the words that introduce here-documents, as a shell splits
 // the line. A line that no shell could split has none.
-func introduced(text string) ([]Heredoc, error) {
+func introduced(docs []Heredoc, text string) ([]Heredoc, error) {
+	if plainWords(text) {
+		return introducedPlainly(docs, text)
+	}
 	mode := lexMode{quotes: true, rawQuotes: true, rawEscapes: true, keepUnset: true, split: true}
 	split, err := words(text, mode)
 	if err != nil {
 		return nil, nil
 	}
-	var docs []Heredoc
 	for _, word := range split {
 		doc, ok, err := parseHeredoc(word)
 		if err != nil {
 			return nil, err
 		}
 		if ok {
-			docs = append(docs, doc)
+			docs = append(double(docs), doc)
+		}
+	}
+	return docs, nil
+}
+
+// plainWords tells whether a shell splits a text at its blanks alone.
+func plainWords(text string) bool {
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"', c == '\'', c == '\\', c == '$', c >= utf8.RuneSelf:
+			return false
+		}
+	}
+	return true
+}
+
+// introducedPlainly is introduced for such a text. The blanks behind "<<" belong
+// to its word.
+func introducedPlainly(docs []Heredoc, text string) ([]Heredoc, error) {
+	from, found := 0, false // the current word, and whether "<<" is in it
+	for i := 0; i <= len(text); i++ {
+		switch {
+		case i == len(text) || unicode.IsSpace(rune(text[i])):
+			if found {
+				doc, ok, err := parseHeredoc(text[from:i])
+				if err != nil {
+					return nil, err
+				}
+				if ok {
+					docs = append(double(docs), doc)
+				}
+			}
+			from, found = i+1, false
+		case strings.HasPrefix(text[i:], "<<"):
+			found = true
+			for i++; i+1 < len(text) && strings.IndexByte(" \t\r", text[i+1]) >= 0; {
+				i++
+			}
 		}
 	}
 	return docs, nil

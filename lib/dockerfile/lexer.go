@@ -31,15 +31,15 @@ type lexer struct {
 	left  int  // bytes that variables may still add
 	vague bool // a pattern was not applied
 
-	asked           map[string]bool
 	used, undefined []string
+	asked           map[string]bool // both, where they are many
 }
 
-func newLexer(src string, escape byte, env Lookup, mode lexMode) *lexer {
+func newLexer(src string, escape byte, env Lookup, mode lexMode) lexer {
 	if escape == 0 {
 		escape = '\\'
 	}
-	return &lexer{src: src, escape: escape, env: env, mode: mode, left: maxSubstituted}
+	return lexer{src: src, escape: escape, env: env, mode: mode, left: maxSubstituted}
 }
 
 // peek is the next byte, 0 at the end (and for a NUL, which is not special).
@@ -169,11 +169,11 @@ func (l *lexer) singleQuoted(pattern bool) (string, error) {
 }
 
 func (l *lexer) doubleQuoted(pattern bool) (string, error) {
-	var out strings.Builder
+	var out joined
 	quote := func() {
 		l.pos++
 		if l.mode.rawQuotes {
-			out.WriteByte('"')
+			out.add(`"`)
 		}
 	}
 	quote()
@@ -187,12 +187,12 @@ func (l *lexer) doubleQuoted(pattern bool) (string, error) {
 			if err != nil {
 				return "", err
 			}
-			out.WriteString(s)
+			out.add(s)
 		case l.escape:
 			l.pos++
 			l.escapeInQuotes(&out, pattern)
 		default:
-			out.WriteString(l.plain())
+			out.add(l.plain())
 		}
 	}
 	return "", errors.New("missing closing double quote")
@@ -200,22 +200,22 @@ func (l *lexer) doubleQuoted(pattern bool) (string, error) {
 
 // escapeInQuotes is the escape character inside double quotes: it escapes a
 // quote, a dollar and itself, and stays before everything else.
-func (l *lexer) escapeInQuotes(out *strings.Builder, pattern bool) {
+func (l *lexer) escapeInQuotes(out *joined, pattern bool) {
 	if l.pos == len(l.src) {
 		return
 	}
 	switch c := l.peek(); c {
 	case '"', '$', l.escape:
 		if l.mode.rawEscapes {
-			out.WriteByte(l.escape)
+			out.add(string(rune(l.escape)))
 		}
 		l.pos++
-		out.WriteByte(c)
+		out.add(string(rune(c)))
 	default:
 		if l.mode.rawEscapes && (!l.mode.rawQuotes || pattern) {
-			out.WriteByte(l.escape)
+			out.add(string(rune(l.escape)))
 		}
-		out.WriteByte(l.escape)
+		out.add(string(rune(l.escape)))
 	}
 }
 
@@ -246,22 +246,47 @@ func (l *lexer) name() string {
 
 // splitter collects the text and, if wanted, its words.
 type splitter struct {
-	text  strings.Builder
+	text  joined
 	split bool
-	word  strings.Builder
+	word  joined
 	words []string
+}
+
+// joined is text of several pieces, which takes memory only if they are.
+type joined struct {
+	one  string
+	many strings.Builder
+}
+
+func (j *joined) add(s string) {
+	switch {
+	case j.one == "":
+		j.one = s
+	case s != "":
+		if j.many.Len() == 0 {
+			j.many.WriteString(j.one)
+		}
+		j.many.WriteString(s)
+	}
+}
+
+func (j *joined) String() string {
+	if j.many.Len() > 0 {
+		return j.many.String()
+	}
+	return j.one
 }
 
 // add takes text whose blanks separate words.
 func (s *splitter) add(text string) {
-	s.text.WriteString(text)
+	s.text.add(text)
 	for s.split && text != "" {
 		n := strings.IndexFunc(text, unicode.IsSpace)
 		if n < 0 {
-			s.word.WriteString(text)
+			s.word.add(text)
 			return
 		}
-		s.word.WriteString(text[:n])
+		s.word.add(text[:n])
 		s.flush()
 		text = strings.TrimLeftFunc(text[n:], unicode.IsSpace)
 	}
@@ -269,16 +294,16 @@ func (s *splitter) add(text string) {
 
 // addQuoted takes text whose blanks do not.
 func (s *splitter) addQuoted(text string) {
-	s.text.WriteString(text)
+	s.text.add(text)
 	if s.split {
-		s.word.WriteString(text)
+		s.word.add(text)
 	}
 }
 
 func (s *splitter) flush() {
-	if s.word.Len() > 0 {
-		s.words = append(s.words, s.word.String())
-		s.word = strings.Builder{}
+	if word := s.word.String(); word != "" {
+		s.words = append(double(s.words), word)
+		s.word = joined{}
 	}
 }
 

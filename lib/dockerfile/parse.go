@@ -62,7 +62,11 @@ type parser struct {
 	array        bool // the arguments of the current instruction were a JSON array
 	instructions slab[Instruction]
 	strings      slab[string]
+	documents    slab[Heredoc]
+	flags        slab[Flag]
 	words        []string // those of the current instruction
+	flagWords    []string
+	docs         []Heredoc
 }
 
 func (p *parser) file() error {
@@ -100,10 +104,10 @@ func (p *parser) place(in *Instruction) error {
 	n := len(p.out.Stages)
 	switch {
 	case in.Op == From:
-		p.out.Stages = append(p.out.Stages, newStage(n, in))
+		p.out.Stages = append(double(p.out.Stages), newStage(n, in))
 	case n > 0:
 		stage := p.out.Stages[n-1]
-		stage.Steps = append(stage.Steps, in)
+		stage.Steps = append(double(stage.Steps), in)
 	case in.Op == Arg:
 		p.out.Args = append(p.out.Args, in)
 	default:
@@ -179,7 +183,8 @@ func (p *parser) instruction(text string) (*Instruction, error) {
 	if text == "" {
 		return nil, errors.New("a line continuation without an instruction")
 	}
-	word, words, rest := splitCommand(text, p.src.escape)
+	word, words, rest := splitCommand(p.flagWords[:0], text, p.src.escape)
+	p.flagWords = words
 	op, ok := opNamed(word)
 	if !ok {
 		return nil, fmt.Errorf("unknown instruction %s%s", quoted(word), DidYouMean(strings.ToUpper(word), ops))
@@ -187,7 +192,7 @@ func (p *parser) instruction(text string) (*Instruction, error) {
 	in := &p.instructions.take(1)[0]
 	in.Op, in.Text = op, text
 	var err error
-	if in.Flags, err = parseFlags(in.Op, words); err != nil {
+	if in.Flags, err = p.parseFlags(in.Op, words); err != nil {
 		return nil, err
 	}
 	if in.Op == Onbuild {

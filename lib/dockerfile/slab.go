@@ -1,5 +1,7 @@
 package dockerfile
 
+import "slices"
+
 // slab hands out slices that are cut from larger ones, since a file may have
 // millions of instructions of a word each. What it handed out is never reused.
 type slab[T any] struct {
@@ -24,6 +26,15 @@ func (s *slab[T]) take(n int) []T {
 	out := s.free[:n:n]
 	s.free = s.free[n:]
 	return out
+}
+
+// double makes room for one value more, for twice as many where there is none:
+// append would copy a long slice five times over until it has its length.
+func double[T any](s []T) []T {
+	if len(s) == cap(s) {
+		return slices.Grow(s, max(len(s), 4))
+	}
+	return s
 }
 
 func (s *slab[T]) copy(values []T) []T {

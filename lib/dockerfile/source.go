@@ -33,7 +33,8 @@ func (n notes) of(op string) *notes {
 	if n == (notes{}) {
 		return nil
 	}
-	return &n
+	kept := n // memory only where there is something to keep
+	return &kept
 }
 
 func newSource(data string) *source {

@@ -27,10 +27,11 @@ func firstField(s string) string {
 }
 
 // splitCommand takes an instruction apart: its name, the words in front that
-// begin with "--" (quotes and escapes resolved), the rest.
-func splitCommand(text string, escape byte) (name string, flags []string, rest string) {
+// begin with "--" (quotes and escapes resolved), added to words, and the rest.
+func splitCommand(words []string, text string, escape byte) (name string, flags []string, rest string) {
 	name = firstField(text)
 	rest = text[len(name):]
+	flags = words
 	for {
 		rest = strings.TrimLeftFunc(rest, unicode.IsSpace)
 		if !strings.HasPrefix(rest, "--") {
@@ -41,7 +42,7 @@ func splitCommand(text string, escape byte) (name string, flags []string, rest s
 		if word == "--" {
 			break
 		}
-		flags = append(flags, word)
+		flags = append(double(flags), word)
 	}
 	return name, flags, strings.TrimSpace(rest)
 }
@@ -49,6 +50,14 @@ func splitCommand(text string, escape byte) (name string, flags []string, rest s
 // flagWord reads one word up to an unquoted blank. Unlike in a shell, the
 // escape character works inside single quotes too.
 func flagWord(s string, escape byte) (word, rest string) {
+	for i := 0; ; i++ { // with nothing to resolve it takes no memory
+		if i == len(s) || blank(rune(s[i])) || s[i] == '\n' {
+			return s[:i], s[i:]
+		}
+		if s[i] == escape || s[i] == '\'' || s[i] == '"' {
+			break
+		}
+	}
 	var out strings.Builder
 	var quote byte
 	for i := 0; i < len(s); i++ {
@@ -82,14 +91,14 @@ func appendFields(words []string, s string) []string {
 	for i := 0; i < len(s); i++ {
 		switch isBlank := blank(rune(s[i])); {
 		case isBlank && from >= 0:
-			words = append(words, s[from:i])
+			words = append(double(words), s[from:i])
 			from = -1
 		case !isBlank && from < 0:
 			from = i
 		}
 	}
 	if from >= 0 {
-		words = append(words, s[from:])
+		words = append(double(words), s[from:])
 	}
 	return words
 }
@@ -112,12 +121,12 @@ func appendQuotedWords(words []string, s string, escape byte) []string {
 		}
 		switch {
 		case quote == 0 && unicode.IsSpace(r):
-			words = append(words, s[from:i])
+			words = append(double(words), s[from:i])
 			from = -1
 		case r == rune(escape) && quote != '\'':
 			if i+n == len(s) { // a lone escape character at the end is dropped
 				if from < i {
-					words = append(words, s[from:i])
+					words = append(double(words), s[from:i])
 				}
 				return words
 			}
@@ -131,7 +140,7 @@ func appendQuotedWords(words []string, s string, escape byte) []string {
 		i += n
 	}
 	if from >= 0 {
-		words = append(words, s[from:])
+		words = append(double(words), s[from:])
 	}
 	return words
 }
@@ -175,7 +184,7 @@ func (p *parser) jsonArray(rest string) (err error) {
 		if s == nil {
 			return errNotStrings
 		}
-		p.words = append(p.words, *s)
+		p.words = append(double(p.words), *s)
 	}
 	p.array = true
 	return nil
@@ -194,7 +203,7 @@ func (p *parser) plainArray(s string) bool {
 		if !ok {
 			break
 		}
-		p.words = append(p.words, word)
+		p.words = append(double(p.words), word)
 		if s = trimJSON(rest); s == "]" {
 			return true
 		}

@@ -162,7 +162,6 @@ func (in *Instruction) checkPairs() error {
 // checkHeredocs checks that words and documents agree. In a RUN the words are
 // for the shell.
 func (in *Instruction) checkHeredocs() error {
-	var names []string
 	switch in.Op {
 	case Run:
 		if len(in.Heredocs) > 0 && in.Form != FormShell {
@@ -170,21 +169,38 @@ func (in *Instruction) checkHeredocs() error {
 		}
 		return nil
 	case Add, Copy:
-		for _, word := range in.Args {
-			if name, ok := HeredocWord(word); ok {
-				names = append(names, name)
-			}
+	default:
+		if len(in.Heredocs) == 0 {
+			return nil
 		}
 	}
-	for i, doc := range in.Heredocs {
-		if i >= len(names) || names[i] != doc.Name {
-			return fmt.Errorf("%s: no source stands for the here-document %s: write <<%s as one word", in.Op, quoted(doc.Name), doc.Name)
+	docs, without := in.Heredocs, ""
+	for _, word := range in.Args {
+		if strings.IndexByte(word, '<') < 0 {
+			continue
+		}
+		name, ok := HeredocWord(word)
+		switch {
+		case !ok:
+		case len(docs) > 0 && docs[0].Name == name:
+			docs = docs[1:]
+		case len(docs) > 0:
+			return in.noSource(docs[0])
+		case without == "":
+			without = name
 		}
 	}
-	if len(names) > len(in.Heredocs) {
-		return fmt.Errorf("%s: here-document %s has no text", in.Op, quoted(names[len(in.Heredocs)]))
+	switch {
+	case len(docs) > 0:
+		return in.noSource(docs[0])
+	case without != "":
+		return fmt.Errorf("%s: here-document %s has no text", in.Op, quoted(without))
 	}
 	return nil
+}
+
+func (in *Instruction) noSource(doc Heredoc) error {
+	return fmt.Errorf("%s: no source stands for the here-document %s: write <<%s as one word", in.Op, quoted(doc.Name), doc.Name)
 }
 
 // checkWords checks the words that a builder will expand. Both sides of a pair

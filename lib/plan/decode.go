@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"docksmith/lib/dockerfile"
@@ -67,11 +68,7 @@ type decoder struct {
 }
 
 func newDecoder(r io.Reader, most int64) *decoder {
-	known := []string{dockerfile.FormShell, dockerfile.FormExec}
-	for _, names := range [][]string{planMembers, argMembers, warningMembers, stageMembers, stepMembers, flagMembers, heredocMembers} {
-		known = append(known, names...)
-	}
-	return &decoder{scanner: newScanner(r, most, append(known, dockerfile.Words()...))}
+	return &decoder{scanner: newScanner(r, most, append(dockerfile.Words(), dockerfile.FormShell, dockerfile.FormExec))}
 }
 
 // The members of each object.
@@ -103,11 +100,11 @@ func (d *decoder) plan() *Plan {
 		case "escape":
 			p.Escape = d.text()
 		case "args":
-			d.array(func() { p.Args = append(p.Args, d.arg()) })
+			d.array(func() { p.Args = append(double(p.Args), d.arg()) })
 		case "warnings":
 			d.array(func() { p.Warnings = append(p.Warnings, d.warning()) })
 		case "stages":
-			d.array(func() { p.Stages = append(p.Stages, d.stage()) })
+			d.array(func() { p.Stages = append(double(p.Stages), d.stage()) })
 		case "end":
 			p.End = d.truth()
 		}
@@ -165,7 +162,7 @@ func (d *decoder) stage() *Stage {
 		case "text":
 			s.Text = d.text()
 		case "steps":
-			d.array(func() { s.Steps = append(s.Steps, d.step()) })
+			d.array(func() { s.Steps = append(double(s.Steps), d.step()) })
 		}
 	})
 	return s
@@ -184,15 +181,15 @@ func (d *decoder) step() *Step {
 		case "text":
 			s.Text = d.text()
 		case "flags":
-			d.array(func() { s.Flags = append(s.Flags, d.flag()) })
+			d.array(func() { s.Flags = append(double(s.Flags), d.flag()) })
 		case "form":
 			s.Form = d.name()
 		case "args":
 			d.args = d.args[:0]
-			d.array(func() { d.args = append(d.args, d.item()) })
-			s.Args = d.newWords(d.args)
+			d.array(func() { d.args = append(double(d.args), d.item()) })
+			s.Args = d.take()
 		case "heredocs":
-			d.array(func() { s.Heredocs = append(s.Heredocs, d.heredoc()) })
+			d.array(func() { s.Heredocs = append(double(s.Heredocs), d.heredoc()) })
 		case "step":
 			if !d.null() {
 				s.Trigger = d.step()
@@ -240,18 +237,31 @@ func (d *decoder) newStep() *Step {
 	return &d.steps[len(d.steps)-1]
 }
 
-func (d *decoder) newWords(words []string) []string {
-	switch n := len(words); {
+// take gives away the words that were read, in memory of their own.
+func (d *decoder) take() []string {
+	const many = 256
+	switch n := len(d.args); {
 	case n == 0:
 		return nil
-	case n > 64:
-		return append([]string(nil), words...)
+	case n >= many:
+		words := slices.Clip(d.args)
+		d.args = nil
+		return words
 	case n > cap(d.words)-len(d.words):
-		d.words = make([]string, 0, 256)
+		d.words = make([]string, 0, many)
 	}
 	from := len(d.words)
-	d.words = append(d.words, words...)
+	d.words = append(d.words, d.args...)
 	return d.words[from:len(d.words):len(d.words)]
+}
+
+// double makes room for one value more, for twice as many where there is none:
+// append would copy a long slice five times over until it has its length.
+func double[T any](s []T) []T {
+	if len(s) == cap(s) {
+		return slices.Grow(s, max(len(s), 1))
+	}
+	return s
 }
 
 // checkSchema accepts our major version with any minor one.

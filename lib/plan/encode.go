@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"strconv"
@@ -18,38 +17,61 @@ func Encode(w io.Writer, p *Plan) error {
 }
 
 func encode(w io.Writer, p *Plan, most int64) error {
-	limit := &limitWriter{w, most, most}
-	e := encoder{bufio.NewWriterSize(limit, 64<<10)}
+	e := &encoder{w: w, most: most, buf: make([]byte, 0, 64<<10)}
 	e.plan(p)
 	e.raw("\n")
-	if err := e.w.Flush(); err != nil {
-		return fmt.Errorf("write plan: %w", err)
+	e.flush()
+	if e.err != nil {
+		return fmt.Errorf("write plan: %w", e.err)
 	}
 	return nil
 }
 
-// limitWriter fails when there is more than so many bytes.
-type limitWriter struct {
-	w          io.Writer
-	most, left int64
+// encoder writes values. After the first error, which stays in err, it writes
+// nothing more.
+type encoder struct {
+	w       io.Writer
+	most    int64 // bytes that may be written
+	written int64
+	buf     []byte
+	err     error
 }
 
-func (l *limitWriter) Write(p []byte) (int, error) {
-	if l.left -= int64(len(p)); l.left < 0 {
-		return 0, errTooLarge(l.most)
+func (e *encoder) raw(s string) {
+	if len(s) > cap(e.buf)-len(e.buf) {
+		e.long(s)
+		return
 	}
-	return l.w.Write(p)
+	e.buf = append(e.buf, s...)
 }
 
-// encoder writes values. An error stays with the writer until it is flushed.
-type encoder struct{ w *bufio.Writer }
+func (e *encoder) long(s string) {
+	for s != "" {
+		if len(e.buf) == cap(e.buf) {
+			e.flush()
+		}
+		n := min(len(s), cap(e.buf)-len(e.buf))
+		e.buf = append(e.buf, s[:n]...)
+		s = s[n:]
+	}
+}
 
-func (e encoder) plan(p *Plan) {
-	e.text(`{"schema":`, p.Schema)
-	e.option(`,"file":`, p.File)
-	e.option(`,"syntax":`, p.Syntax)
-	e.option(`,"check":`, p.Check)
-	e.text(`,"escape":`, p.Escape)
+func (e *encoder) flush() {
+	if e.written += int64(len(e.buf)); e.written > e.most && e.err == nil {
+		e.err = errTooLarge(e.most)
+	}
+	if e.err == nil {
+		_, e.err = e.w.Write(e.buf)
+	}
+	e.buf = e.buf[:0]
+}
+
+func (e *encoder) plan(p *Plan) {
+	e.text(`{"schema":"`, p.Schema)
+	e.option(`,"file":"`, p.File)
+	e.option(`,"syntax":"`, p.Syntax)
+	e.option(`,"check":"`, p.Check)
+	e.text(`,"escape":"`, p.Escape)
 	list(e, `,"args":[`, p.Args, e.arg)
 	list(e, `,"warnings":[`, p.Warnings, e.warning)
 	e.raw(`,"stages":[`)
@@ -62,33 +84,33 @@ func (e encoder) plan(p *Plan) {
 	e.raw(`}`)
 }
 
-func (e encoder) arg(a *Arg) {
-	e.text(`{"name":`, a.Name)
+func (e *encoder) arg(a *Arg) {
+	e.text(`{"name":"`, a.Name)
 	if a.Default != nil {
-		e.text(`,"default":`, *a.Default)
+		e.text(`,"default":"`, *a.Default)
 	}
 	e.number(`,"line":`, a.Line)
 	e.raw(`}`)
 }
 
-func (e encoder) warning(w *Warning) {
-	e.text(`{"rule":`, w.Rule)
+func (e *encoder) warning(w *Warning) {
+	e.text(`{"rule":"`, w.Rule)
 	e.number(`,"line":`, w.Line)
-	e.text(`,"text":`, w.Text)
+	e.text(`,"text":"`, w.Text)
 	e.raw(`}`)
 }
 
-func (e encoder) stage(s *Stage) {
+func (e *encoder) stage(s *Stage) {
 	e.number(`{"index":`, s.Index)
-	e.option(`,"name":`, s.Name)
-	e.text(`,"from":`, s.From)
-	e.option(`,"platform":`, s.Platform)
+	e.option(`,"name":"`, s.Name)
+	e.text(`,"from":"`, s.From)
+	e.option(`,"platform":"`, s.Platform)
 	e.lines(s.Line, s.EndLine)
-	e.option(`,"text":`, s.Text)
+	e.option(`,"text":"`, s.Text)
 	e.raw(`,"steps":[`)
 	for i, st := range s.Steps {
 		e.comma(i)
-		e.text(`{"op":`, st.Op)
+		e.text(`{"op":"`, st.Op)
 		e.lines(st.Line, st.EndLine)
 		e.step(st)
 	}
@@ -96,38 +118,38 @@ func (e encoder) stage(s *Stage) {
 }
 
 // step writes what comes after the name and the lines, which triggers do not have.
-func (e encoder) step(s *dockerfile.Instruction) {
-	e.option(`,"text":`, s.Text)
+func (e *encoder) step(s *dockerfile.Instruction) {
+	e.option(`,"text":"`, s.Text)
 	list(e, `,"flags":[`, s.Flags, e.flag)
-	e.option(`,"form":`, s.Form)
-	list(e, `,"args":[`, s.Args, func(word *string) { e.text("", *word) })
+	e.option(`,"form":"`, s.Form)
+	list(e, `,"args":[`, s.Args, func(word *string) { e.text(`"`, *word) })
 	list(e, `,"heredocs":[`, s.Heredocs, e.heredoc)
 	if s.Trigger != nil {
-		e.text(`,"step":{"op":`, s.Trigger.Op)
+		e.text(`,"step":{"op":"`, s.Trigger.Op)
 		e.step(s.Trigger)
 	}
 	e.raw(`}`)
 }
 
-func (e encoder) flag(f *Flag) {
-	e.text(`{"name":`, f.Name)
-	e.text(`,"value":`, f.Value)
+func (e *encoder) flag(f *Flag) {
+	e.text(`{"name":"`, f.Name)
+	e.text(`,"value":"`, f.Value)
 	e.raw(`}`)
 }
 
-func (e encoder) heredoc(d *Heredoc) {
-	e.text(`{"name":`, d.Name)
+func (e *encoder) heredoc(d *Heredoc) {
+	e.text(`{"name":"`, d.Name)
 	if d.FD != 0 {
 		e.number(`,"fd":`, d.FD)
 	}
 	e.truth(`,"expand":`, d.Expand)
 	e.truth(`,"stripTabs":`, d.StripTabs)
-	e.text(`,"text":`, d.Text)
+	e.text(`,"text":"`, d.Text)
 	e.raw(`}`)
 }
 
 // list writes a member that is left out where it would be empty.
-func list[T any](e encoder, key string, values []T, value func(*T)) {
+func list[T any](e *encoder, key string, values []T, value func(*T)) {
 	if len(values) == 0 {
 		return
 	}
@@ -139,39 +161,43 @@ func list[T any](e encoder, key string, values []T, value func(*T)) {
 	e.raw(`]`)
 }
 
-func (e encoder) comma(i int) {
+func (e *encoder) comma(i int) {
 	if i > 0 {
 		e.raw(",")
 	}
 }
 
-func (e encoder) lines(line, end int) {
+func (e *encoder) lines(line, end int) {
 	e.number(`,"line":`, line)
 	if end != line {
 		e.number(`,"endLine":`, end)
 	}
 }
 
-func (e encoder) option(key, value string) {
+func (e *encoder) option(key, value string) {
 	if value != "" {
 		e.text(key, value)
 	}
 }
 
-func (e encoder) truth(key string, value bool) {
+func (e *encoder) truth(key string, value bool) {
 	e.raw(key)
 	e.raw(strconv.FormatBool(value))
 }
 
-func (e encoder) number(key string, value int) {
+func (e *encoder) number(key string, value int) {
+	const longest = 20
 	e.raw(key)
-	_, _ = e.w.Write(strconv.AppendInt(e.w.AvailableBuffer(), int64(value), 10))
+	if cap(e.buf)-len(e.buf) < longest {
+		e.flush()
+	}
+	e.buf = strconv.AppendInt(e.buf, int64(value), 10)
 }
 
-// text writes a key, which brings its quotes and its colon, and a string.
-func (e encoder) text(key, value string) {
+// text writes a key, which brings its quotes, its colon and what opens the
+// string, and the string.
+func (e *encoder) text(key, value string) {
 	e.raw(key)
-	e.raw(`"`)
 	from := 0
 	for i := 0; i < len(value); {
 		c := value[i]
@@ -217,5 +243,3 @@ var escapes = func() (e [utf8.RuneSelf]string) {
 	e['"'], e['\\'] = `\"`, `\\`
 	return e
 }()
-
-func (e encoder) raw(s string) { _, _ = e.w.WriteString(s) }

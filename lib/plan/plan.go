@@ -73,7 +73,7 @@ func New(f *dockerfile.File) *Plan {
 	}
 	for _, in := range f.Args {
 		for _, word := range in.Args {
-			p.Args = append(p.Args, newArg(word, in.Line))
+			p.Args = append(double(p.Args), newArg(word, in.Line))
 		}
 	}
 	return p

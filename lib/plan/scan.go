@@ -194,37 +194,42 @@ func (s *scanner) object(names []string, member func(name string)) {
 		}
 		return
 	}
-	var seen uint64
-	s.members(func(name string) {
-		i := slices.Index(names, name)
+	seen, next := uint64(0), 0
+	s.members(func(key []byte) {
+		i := slices.IndexFunc(names[next:], func(n string) bool { return string(key) == n }) + next
+		if i < next { // most have their members in our order
+			i = slices.IndexFunc(names, func(n string) bool { return string(key) == n })
+		}
 		switch {
-		case i < 0 && slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }):
-			s.fail(fmt.Errorf("member %.40q is not in the right case", name))
+		case i < 0 && slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, string(key)) }):
+			s.fail(fmt.Errorf("member %.40q is not in the right case", key))
 		case i < 0:
-			s.pass()
+			s.passMember()
 		case seen&(1<<i) != 0:
-			s.fail(fmt.Errorf("member %q is given twice", strings.Join(append(s.path, name), ".")))
+			s.fail(fmt.Errorf("member %q is given twice", strings.Join(append(s.path, names[i]), ".")))
 		default:
 			seen |= 1 << i
-			s.path = append(s.path, name)
-			member(name)
+			next = i + 1
+			s.path = append(s.path, names[i])
+			if s.must(':', `":"`) {
+				member(names[i])
+			}
 			s.path = s.path[:len(s.path)-1]
 		}
 	})
 }
 
-// members reads what is between braces.
-func (s *scanner) members(member func(name string)) {
+// members reads what is between braces: member gets the key, which is good until
+// it reads on, and reads the colon and the value.
+func (s *scanner) members(member func(key []byte)) {
 	s.enter()
 	for first := true; !s.skip('}') && s.err == nil; first = false {
 		if !first && !s.must(',', `"," or "}"`) || !s.must('"', "a member name") {
 			return
 		}
-		name := s.intern(s.quoted())
-		if !s.must(':', `":"`) {
-			return
+		if key := s.quoted(); s.err == nil {
+			member(key)
 		}
-		member(name)
 	}
 	s.depth--
 }
@@ -259,7 +264,7 @@ func (s *scanner) enter() {
 func (s *scanner) pass() {
 	switch s.peek() {
 	case '{':
-		s.members(func(string) { s.pass() })
+		s.members(func([]byte) { s.passMember() })
 	case '[':
 		s.array(s.pass)
 	case '"':
@@ -267,6 +272,12 @@ func (s *scanner) pass() {
 		s.quoted()
 	default:
 		s.literal()
+	}
+}
+
+func (s *scanner) passMember() {
+	if s.must(':', `":"`) {
+		s.pass()
 	}
 }
 
