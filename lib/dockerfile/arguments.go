@@ -54,7 +54,7 @@ func (p *parser) arguments(in *Instruction, rest string) (err error) {
 			p.words = append(p.words, rest)
 		}
 	}
-	if len(p.words) > 0 || p.array {
+	if len(p.words) > 0 {
 		in.Args = p.take()
 	}
 	return err

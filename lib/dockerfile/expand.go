@@ -279,11 +279,11 @@ func (x Expander) skim(word string, env Lookup, mode lexMode) (value string, und
 func missing(name, word string, set bool) error {
 	switch {
 	case word != "":
-		return fmt.Errorf("%s: %s", name, printable(word))
+		return fmt.Errorf("%s: %s", short(name), printable(word))
 	case set:
-		return fmt.Errorf("%s: is empty", name)
+		return fmt.Errorf("%s: is empty", short(name))
 	}
-	return fmt.Errorf("%s: is not set", name)
+	return fmt.Errorf("%s: is not set", short(name))
 }
 
 // trim is ${name#pattern}, ${name##pattern}, ${name%pattern} and ${name%%pattern}.

@@ -154,7 +154,7 @@ func (p *parser) keyValues(op, rest string) (oldForm bool, err error) {
 	key := firstField(rest)
 	value := strings.TrimLeftFunc(rest[len(key):], blank)
 	if value == "" {
-		return false, fmt.Errorf("%s %s has no value: write %s %s=VALUE", op, quoted(key), op, key)
+		return false, fmt.Errorf("%s %s has no value: write %s %s=VALUE", op, quoted(key), op, short(key))
 	}
 	p.words = append(p.words[:0], key+"="+value)
 	return true, nil

@@ -200,7 +200,7 @@ func (in *Instruction) checkHeredocs() error {
 }
 
 func (in *Instruction) noSource(doc Heredoc) error {
-	return fmt.Errorf("%s: no source stands for the here-document %s: write <<%s as one word", in.Op, quoted(doc.Name), doc.Name)
+	return fmt.Errorf("%s: no source stands for the here-document %s: write <<%s as one word", in.Op, quoted(doc.Name), short(doc.Name))
 }
 
 // checkWords checks the words that a builder will expand. Both sides of a pair

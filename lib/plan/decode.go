@@ -273,9 +273,9 @@ func checkSchema(schema string) error {
 	case schema == "":
 		return fmt.Errorf("the document has no schema: a plan begins with {\"schema\":%q", Schema)
 	case gotName != name:
-		return fmt.Errorf("the document is a %q, not a %q", schema, Schema)
+		return fmt.Errorf("the document is a %.80q, not a %q", schema, Schema)
 	case major != version:
-		return fmt.Errorf("the plan has version %q, this program knows %q", schema, Schema)
+		return fmt.Errorf("the plan has version %.80q, this program knows %q", schema, Schema)
 	}
 	return nil
 }

@@ -181,7 +181,14 @@ func (s *scanner) mistyped() {
 			kind = "number " + string(word[:min(len(word), 40)])
 		}
 	}
-	s.fail(fmt.Errorf("member %q holds a %s", strings.Join(s.path, "."), kind))
+	s.fail(fmt.Errorf("member %q holds a %s", s.member(), kind))
+}
+
+// member is where the scanner is, for messages.
+func (s *scanner) member(more ...string) string {
+	const most = 8 // triggers of triggers, which are no plan, may be deeper
+	path := s.path[:min(len(s.path), most)]
+	return strings.Join(slices.Concat(path, more), ".")
 }
 
 // object reads an object, or a null as an empty one: member reads the value of
@@ -206,7 +213,7 @@ func (s *scanner) object(names []string, member func(name string)) {
 		case i < 0:
 			s.passMember()
 		case seen&(1<<i) != 0:
-			s.fail(fmt.Errorf("member %q is given twice", strings.Join(append(s.path, names[i]), ".")))
+			s.fail(fmt.Errorf("member %q is given twice", s.member(names[i])))
 		default:
 			seen |= 1 << i
 			next = i + 1
@@ -319,7 +326,7 @@ func (s *scanner) number() int {
 	word := s.literal()
 	n, err := strconv.Atoi(string(word))
 	if err != nil && word != nil {
-		s.fail(fmt.Errorf("member %q holds a number %.40s", strings.Join(s.path, "."), word))
+		s.fail(fmt.Errorf("member %q holds a number %.40s", s.member(), word))
 	}
 	return n
 }

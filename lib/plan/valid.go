@@ -15,7 +15,7 @@ func (p *Plan) check() error {
 		p.Escape = `\`
 	}
 	if p.Escape != `\` && p.Escape != "`" {
-		return fmt.Errorf("escape %q is neither \\ nor `", p.Escape)
+		return fmt.Errorf("escape %.80q is neither \\ nor `", p.Escape)
 	}
 	if len(p.Stages) == 0 {
 		return errors.New("there are no stages")
@@ -48,7 +48,7 @@ func (p *Plan) checkStage(i int) error {
 	case s.From == "":
 		err = errors.New("from is empty")
 	case s.Name != strings.ToLower(s.Name):
-		err = fmt.Errorf("name %q is not in lower case", s.Name)
+		err = fmt.Errorf("name %.80q is not in lower case", s.Name)
 	case err == nil:
 		err = dockerfile.Expander{Escape: p.Escape[0]}.Check(s.Platform)
 	}
