@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"docksmith/lib/dockerfile"
 )
@@ -109,9 +110,17 @@ func (r *repository) run(ctx context.Context, in io.Reader, env []string, args .
 		return nil, errors.New("git is not installed")
 	}
 	if text := lastWords(said.String()); text != "" {
-		return nil, &gitError{args[0], text}
+		return nil, &gitError{commandOf(args), text}
 	}
-	return nil, fmt.Errorf("git %s: %w", args[0], err)
+	return nil, fmt.Errorf("git %s: %w", commandOf(args), err)
+}
+
+// commandOf is the command among arguments that may begin with settings.
+func commandOf(args []string) string {
+	for len(args) > 2 && args[0] == "-c" {
+		args = args[2:]
+	}
+	return args[0]
 }
 
 // gitError is what git said when it failed.
@@ -140,13 +149,13 @@ func lastWords(said string) string {
 	var lines []string
 	for line := range strings.SplitSeq(strings.ReplaceAll(said, "\r", "\n"), "\n") {
 		line = strings.Map(func(c rune) rune {
-			if c < ' ' || c >= 0x7f && c < 0xa0 {
+			if !unicode.IsPrint(c) {
 				return -1
 			}
 			return c
 		}, strings.TrimSpace(line))
 		if line != "" && !strings.HasPrefix(line, "hint:") && !strings.HasPrefix(line, "warning:") && !slices.Contains(saidAlways, line) {
-			lines = append(lines, strings.TrimPrefix(line, "fatal: "))
+			lines = append(lines, strings.TrimPrefix(strings.TrimPrefix(line, "fatal: "), "error: "))
 		}
 	}
 	if len(lines) > 3 {
