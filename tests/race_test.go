@@ -99,33 +99,7 @@ RUN --mount=type=cache,target=/c,id=race --mount=type=tmpfs,target=/c/x/y/z --mo
 	--mount=type=cache,target=/c/x/d,id=inner true
 `)
 	for _, overlay := range []string{"", " --no-overlay"} {
-		attack := b.command("exec ds-build -q --no-cache" + overlay + " -f attack ctx >attack.out 2>&1")
-		if err := attack.Start(); err != nil {
-			t.Fatal(err)
-		}
-		rounds, good := 0, 0
-		for begun := false; ; {
-			_, err := os.Stat(b.path("attack.done"))
-			ready, _ := filepath.Glob(b.path("store/cache/mounts/*/0/ready"))
-			if begun = begun || len(ready) > 0; begun && len(ready) == 0 || err == nil {
-				break
-			}
-			if !begun {
-				if attack.ProcessState != nil {
-					break
-				}
-				time.Sleep(20 * time.Millisecond)
-				continue
-			}
-			rounds++
-			if b.status(fmt.Sprintf("ds-build -q --build-arg N=%d --secret id=key,src=key%s -f victim ctx >victim.out 2>&1", rounds, overlay)) == 0 {
-				good++
-			}
-		}
-		if err := attack.Wait(); err != nil {
-			text, _ := os.ReadFile(b.path("attack.out"))
-			t.Fatalf("the attack: %v\n%s", err, text)
-		}
+		rounds, good := raceOnce(t, b, overlay)
 		if after := picture(t, canary); after != before {
 			t.Fatalf("after %d rounds the canary was\n%snow it is\n%s", rounds, before, after)
 		}
@@ -133,6 +107,34 @@ RUN --mount=type=cache,target=/c,id=race --mount=type=tmpfs,target=/c/x/y/z --mo
 			t.Fatal("no round was run")
 		}
 		t.Logf("%d rounds%s, %d of them built", rounds, overlay, good)
+	}
+}
+
+// raceOnce builds victims while the attack goes on.
+func raceOnce(t *testing.T, b *box, flags string) (rounds, good int) {
+	t.Helper()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := b.try("ds-build -q --no-cache" + flags + " -f attack ctx")
+		ended <- err
+	}()
+	for {
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Fatalf("the attack: %v", err)
+			}
+			return rounds, good
+		default:
+		}
+		if ready, _ := filepath.Glob(b.path("store/cache/mounts/*/0/ready")); len(ready) == 0 {
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
+		rounds++
+		if b.status(fmt.Sprintf("ds-build -q --build-arg N=%d --secret id=key,src=key%s -f victim ctx", rounds, flags)) == 0 {
+			good++
+		}
 	}
 }
 

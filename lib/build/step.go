@@ -374,34 +374,3 @@ func (b *builder) lowers(ctx context.Context, s *stage) ([]string, error) {
 	}
 	return s.disk.lowers, nil
 }
-
-// viewOf opens the merged root of a stage, read-only.
-func (b *builder) viewOf(ctx context.Context, s *stage) (*os.File, error) {
-	if b.o.NoOverlay {
-		dir, err := b.copyOf(ctx, s)
-		if err != nil {
-			return nil, err
-		}
-		return os.Open(dir)
-	}
-	lowers, err := b.lowers(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	if b.o.View == nil {
-		return nil, fmt.Errorf("look at the layers: %w", errNoView)
-	}
-	f, err := b.o.View(lowers)
-	if err != nil {
-		return nil, &ViewError{err}
-	}
-	return f, nil
-}
-
-// ViewError says that the layers of a stage could not be merged to be looked
-// at: Options.NoOverlay does without.
-type ViewError struct{ Err error }
-
-func (e *ViewError) Error() string { return "look at the layers: " + e.Err.Error() }
-
-func (e *ViewError) Unwrap() error { return e.Err }
