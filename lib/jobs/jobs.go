@@ -106,7 +106,6 @@ func (s *Slots) Close() error {
 	for len(s.held) > 0 {
 		err = errors.Join(err, s.drop(s.held[0]))
 	}
-	s.unask()
 	read := s.read
 	s.mu.Unlock()
 	if s.in == nil {

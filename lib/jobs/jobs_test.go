@@ -143,6 +143,9 @@ func TestTokensComeBackAsTheyWere(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
+		if err := errors.Join(s.in.Close(), s.out.Close()); strings.Count(fmt.Sprint(err), os.ErrClosed.Error()) != 2 {
+			t.Errorf("descriptors stay open: %v", err)
+		}
 		if got := left(); got != "\x00+x" {
 			t.Errorf("fifo %v: tokens %q at the end", fifo, got)
 		}
