@@ -63,6 +63,9 @@ func (r *runtime) exec(v *visit, id string, command []string) error {
 		return fmt.Errorf("exec in %s: container not running", id)
 	}
 	defer in.PIDFD.Close()
+	if err := enterContainer(in); err != nil {
+		return fmt.Errorf("exec in %s: %w", id, err)
+	}
 	spec, err := configOf(c)
 	if err != nil {
 		return err
@@ -86,6 +89,14 @@ func (r *runtime) exec(v *visit, id string, command []string) error {
 		return cli.ExitStatus(res.Status)
 	}
 	return nil
+}
+
+// enterContainer makes an ordinary user root in the container's user namespace.
+func enterContainer(in sandbox.Joint) error {
+	if os.Geteuid() == 0 {
+		return nil
+	}
+	return sandbox.JoinUserNamespace(in, sandbox.UserNamespaceOptions{})
 }
 
 // read makes the process of a file, or of the container's own and the flags.

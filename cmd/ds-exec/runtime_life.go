@@ -58,6 +58,11 @@ func startMade(c *container.Container, spec *specs.Spec, s container.State, m sa
 		return err
 	}
 	defer in.PIDFD.Close()
+	if spec.Hooks != nil && len(spec.Hooks.StartContainer) > 0 {
+		if err := enterContainer(in); err != nil {
+			return err
+		}
+	}
 	if err := sandbox.StartHooks(in, spec, hookState(s, specs.StateCreated, s.PID)); err != nil {
 		return err
 	}

@@ -91,8 +91,13 @@ func (t *thread) leave() error {
 	return <-t.left
 }
 
-func (t *thread) make(c *container) error {
+func (t *thread) make(c *container) (err error) {
 	defer c.release()
+	defer func() {
+		if err != nil {
+			c.terminal.close()
+		}
+	}()
 	p, err := c.readProcess()
 	if err != nil {
 		return err
