@@ -64,10 +64,11 @@ const (
 	annotationStopSignal = "org.opencontainers.image.stopSignal"
 )
 
-// state is the container's record, before there is one.
+// state is the container's record, before there is one. This process is its
+// monitor, or will have one take over.
 func (s *settings) state(b *sandbox.Bundle, dir string) (st container.State, err error) {
 	st = container.State{
-		OCIVersion: b.Spec.Version, ID: container.NewID(), Name: s.name, Status: container.Creating,
+		OCIVersion: b.Spec.Version, ID: s.Name, Name: s.name, Status: container.Creating,
 		Command: s.Args, Image: b.Spec.Annotations[annotationImage], StopSignal: b.Spec.Annotations[annotationStopSignal],
 		OwnBundle: s.remove || s.ownBundle, Remove: s.remove, Terminal: s.Terminal,
 	}
@@ -94,38 +95,44 @@ type record struct {
 	life    *life
 	io      *cli.IO
 	bundle  string
-	made    chan struct{} // closed when c or err is set
+	ready   chan struct{} // closed when c or err is set, or late
+	state   container.State
 	c       *container.Container
 	err     error
+	late    bool // it is made with the start
 	cgroups []string
 }
 
-// record records the container while it is made. Only a name must be had before.
+// record records the container while it is made. Only a name must be had before;
+// and a container that has nothing of its own to be removed may be recorded when
+// its command runs, which is when it can be seen anyway.
 func (s *settings) record(io *cli.IO, b *sandbox.Bundle, dir string) (*record, error) {
 	if s.noRecord {
 		return nil, nil
 	}
-	r := &record{life: &s.life, io: io, bundle: dir, made: make(chan struct{})}
-	s.Cgroup = func(dirs []string) { r.cgroups = dirs }
-	st, err := s.state(b, dir)
-	if err != nil {
-		return nil, err
-	}
-	s.Name = st.ID
-	create := func() {
-		defer close(r.made)
-		t, err := table(io)
-		if err == nil {
-			r.c, err = t.Create(st)
+	r := &record{life: &s.life, io: io, bundle: dir, ready: make(chan struct{}), late: s.name == "" && !s.remove && !s.ownBundle}
+	s.Name, s.Cgroup = container.NewID(), func(dirs []string) { r.cgroups = dirs }
+	options := *s // Run has its own
+	prepare := func() {
+		defer close(r.ready)
+		if r.state, r.err = options.state(b, dir); r.err == nil && !r.late {
+			r.err = r.create()
 		}
-		r.err = err
 	}
 	if s.name == "" {
-		go create()
+		go prepare()
 		return r, nil
 	}
-	create()
+	prepare()
 	return r, r.err
+}
+
+func (r *record) create() error {
+	t, err := table(r.io)
+	if err == nil {
+		r.c, err = t.Create(r.state)
+	}
+	return err
 }
 
 // started records the start. Where that cannot be, and nobody asked for a name,
@@ -134,7 +141,13 @@ func (r *record) started(pid int) {
 	if r == nil {
 		return
 	}
-	if <-r.made; r.err == nil {
+	switch <-r.ready; {
+	case r.err != nil:
+	case r.late:
+		if r.err = running(&r.state, pid, r.cgroups); r.err == nil {
+			r.err = r.create()
+		}
+	default:
 		_, r.err = r.c.Update(func(s *container.State) error { return running(s, pid, r.cgroups) })
 	}
 	if r.err != nil {
@@ -157,8 +170,8 @@ func (r *record) ended(res sandbox.Result, err error) error {
 	if r == nil {
 		return nil
 	}
-	if <-r.made; r.c == nil {
-		return nil // started told
+	if <-r.ready; r.c == nil {
+		return nil // it did not start, or started told
 	}
 	keep := r.life.name != "" && !r.life.remove && err == nil
 	if r.life.kept = keep; !keep {

@@ -7,7 +7,7 @@
 //	.lock            shared while a container is made, exclusive for a sweep
 //	.names/NAME      a link that holds the id; making it is what takes the name
 //	ID/state.json    one line of JSON, replaced by rename, guarded by a lock on ID
-//	.new-ID, .gone-* on their way in and out
+//	.new-ID          on its way in
 //
 // The invariant: a record that says running while its process has gone is never
 // reported. A process is known by its pid and the time it started, so that
@@ -52,7 +52,6 @@ const (
 	lockFile  = ".lock"
 	namesDir  = ".names"
 	newPrefix = ".new-"
-	gone      = ".gone-"
 )
 
 // Table is a directory of containers. It is safe for concurrent use, by any

@@ -94,6 +94,12 @@ func (t *Table) lock(exclusive bool) (*os.File, error) {
 	return f, nil
 }
 
+// empty tells whether a container has lost its record: it is made with one.
+func (t *Table) empty(id string) bool {
+	_, err := os.Lstat(filepath.Join(t.dir, id, stateFile))
+	return errors.Is(err, fs.ErrNotExist)
+}
+
 // Sweep clears what those who were killed left half made or half removed, and
 // names that nobody has.
 func (t *Table) Sweep() error {
@@ -109,7 +115,7 @@ func (t *Table) Sweep() error {
 	list, err := os.ReadDir(t.dir)
 	errs = append(errs, err)
 	for _, e := range list {
-		if strings.HasPrefix(e.Name(), newPrefix) || strings.HasPrefix(e.Name(), gone) {
+		if strings.HasPrefix(e.Name(), newPrefix) || e.IsDir() && validID(e.Name()) && t.empty(e.Name()) {
 			errs = append(errs, os.RemoveAll(t.path(e.Name())))
 		}
 	}

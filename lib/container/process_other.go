@@ -30,3 +30,5 @@ func (Process) wait(context.Context) error { return nil }
 
 // ParseSignal is possible on Linux only.
 func ParseSignal(string) (syscall.Signal, error) { return 0, errUnsupported }
+
+func exchange(string, string) bool { return false }

@@ -100,8 +100,14 @@ func (c *Container) Update(change func(*State) error) (State, error) {
 // not synced: what a record tells does not outlive the machine's memory.
 func (c *Container) replace(raw []byte) error {
 	temp := c.Path(".state.json")
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	if err := os.WriteFile(temp, raw, 0o600); err != nil {
 		return err
+	}
+	if exchange(temp, c.Path(stateFile)) {
+		return os.Remove(temp)
 	}
 	return os.Rename(temp, c.Path(stateFile))
 }
@@ -194,13 +200,16 @@ func (c *Container) Remove() error {
 	return c.remove(s.Name)
 }
 
-// remove takes the directory away, with its lock held.
+// remove takes the directory away, with its lock held. The record goes first:
+// with it the container is gone for everybody. What somebody who is killed here
+// leaves is an empty container, which a sweep clears.
 func (c *Container) remove(name string) error {
 	c.table.release(name, c.id)
-	away := c.table.path(gone + c.id + "-" + NewID()[:8])
-	err := os.Rename(c.Dir(), away)
-	if err == nil {
-		err = os.RemoveAll(away)
+	err := os.Remove(c.Path(stateFile))
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		if err = os.Remove(c.Dir()); errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTEMPTY) {
+			err = os.RemoveAll(c.Dir())
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("remove container %s: %w", c.id, err)
