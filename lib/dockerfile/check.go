@@ -81,10 +81,10 @@ func (c *checker) casing() {
 	lower, upper, mixed := 0, 0, 0
 	c.names(func(name string, _ int) {
 		switch {
-		case !strings.ContainsFunc(name, unicode.IsUpper):
-			lower++
 		case !strings.ContainsFunc(name, unicode.IsLower):
 			upper++
+		case !strings.ContainsFunc(name, unicode.IsUpper):
+			lower++
 		default:
 			mixed++
 		}

@@ -56,7 +56,7 @@ func TestLinearChecks(t *testing.T) {
 		if b > 12*a+1<<20 {
 			t.Errorf("%s: %d bytes for %d, %d for %d", name, a, small, b, large)
 		}
-		if most := uint64(large) * 300; b > most {
+		if most := uint64(large) * 60; b > most {
 			t.Errorf("%s: %d bytes for an input of %d", name, b, large)
 		}
 	}

@@ -22,6 +22,7 @@ var shapes = map[string]func(n int) string{
 	"blanks":              func(n int) string { return "RUN x" + strings.Repeat(" ", n) + "\\" },
 	"comments":            func(n int) string { return strings.Repeat("# c\n", n/4) },
 	"instructions":        func(n int) string { return strings.Repeat("RUN x\n", n/6) },
+	"commands":            func(n int) string { return strings.Repeat("CMD\n", n/4) },
 	"stages":              func(n int) string { return strings.Repeat("FROM a AS b\n", n/12) },
 	"json":                func(n int) string { return `RUN ["` + strings.Repeat(`","`, n/3) + `"]` },
 	"json numbers":        func(n int) string { return `RUN [` + strings.Repeat(`1,`, n/2) + `1]` },
@@ -85,7 +86,7 @@ func TestLinearMemory(t *testing.T) {
 		if large > 12*small+1<<20 {
 			t.Errorf("%s: %d bytes for %d, %d for %d", name, small, n, large, 8*n)
 		}
-		if most := uint64(8 * n * 200); large > most {
+		if most := uint64(8 * n * 100); large > most {
 			t.Errorf("%s: %d bytes for an input of %d", name, large, 8*n)
 		}
 	}

@@ -20,8 +20,10 @@ func blank(r rune) bool {
 
 // firstField is s up to its first blank.
 func firstField(s string) string {
-	if n := strings.IndexFunc(s, blank); n >= 0 {
-		return s[:n]
+	for i := 0; i < len(s); i++ {
+		if blank(rune(s[i])) {
+			return s[:i]
+		}
 	}
 	return s
 }

@@ -317,6 +317,9 @@ func (s *scanner) name() string {
 
 func (s *scanner) number() int {
 	c := s.peek()
+	if n, ok := s.digits(); ok {
+		return n
+	}
 	if c != '-' && (c < '0' || c > '9') {
 		if !s.null() {
 			s.mistyped()
@@ -329,6 +332,20 @@ func (s *scanner) number() int {
 		s.fail(fmt.Errorf("member %q holds a number %.40s", s.member(), word))
 	}
 	return n
+}
+
+// digits reads a number as nearly all are. It reads nothing if it is another.
+func (s *scanner) digits() (n int, ok bool) {
+	const most = 18 // fit
+	i := s.pos
+	for ; i < len(s.buf) && i < s.pos+most && s.buf[i] >= '0' && s.buf[i] <= '9'; i++ {
+		n = 10*n + int(s.buf[i]-'0')
+	}
+	if i == s.pos || i == len(s.buf) || s.buf[s.pos] == '0' || s.buf[i] != ',' && s.buf[i] != '}' {
+		return 0, false
+	}
+	s.pos = i
+	return n, true
 }
 
 func (s *scanner) truth() bool {
