@@ -13,30 +13,35 @@ type change struct {
 	sameImageToo bool // the line is a comment that no compiler keeps
 }
 
+// changes are by the names of the images.
 var changes = map[string]change{
 	"nginx": {file: "html/index.html", line: "<p>Changed.",
 		hits: []string{"RUN --mount=type=cache", "COPY site.conf"}, misses: []string{"COPY --chmod=u=rwX,go=rX html", "RUN --network=none nginx -t"}},
 	"postgres": {file: "initdb.d/10-tables.sql", line: "-- changed",
 		hits: []string{"RUN --mount=type=cache", "COPY --chmod=755 docker-entrypoint.sh"}, misses: []string{"COPY initdb.d/"}},
-	"c-service": {file: "src/calendar.c", line: "/* changed */", sameImageToo: true,
+	"clockd": {file: "src/calendar.c", line: "/* changed */", sameImageToo: true,
 		hits: []string{"COPY Makefile", "RUN groupadd", "COPY --from=build"}, misses: []string{"COPY src", "RUN make -j", "RUN make install"}},
-	"python": {file: "app.py", line: "# changed",
+	"louder": {file: "app.py", line: "# changed",
 		hits: []string{"RUN --mount=type=bind,source=shout", "RUN --mount=type=bind,from=wheels", "RUN useradd", "COPY --from=environment"}, misses: []string{"COPY app.py"}},
-	"java": {file: "src/main/example/WordCount.java", line: "// changed", sameImageToo: true,
+	"wordcount": {file: "src/main/example/WordCount.java", line: "// changed", sameImageToo: true,
 		hits: []string{"RUN jlink", "COPY --from=runtime", "COPY --from=build"}, misses: []string{"COPY src/main", "RUN javac", "RUN jar"}},
-	"golang": {file: "main.go", line: "// changed", sameImageToo: true,
+	"notes": {file: "main.go", line: "// changed", sameImageToo: true,
 		hits: []string{"RUN --mount=type=bind,source=go.mod", "COPY --from=build"}, misses: []string{"RUN --mount=type=bind,target=."}},
-	"node": {file: "server.js", line: "// changed",
+	"guestbook": {file: "server.js", line: "// changed",
 		hits: []string{"RUN --mount=type=bind,source=package.json", "COPY --from=dependencies"}, misses: []string{"COPY --chown=node:node package.json"}},
-	"monorepo": {file: "services/api/src/main.js", line: "// changed",
-		hits: []string{"COPY --parents package.json", "RUN --mount=type=cache", "COPY --parents docs"}, misses: []string{"COPY --parents --exclude", "RUN --mount=type=bind,source=tools", "COPY --from=bundle"}},
+	"api": {file: "services/api/src/main.js", line: "// changed",
+		hits:   []string{"COPY --parents package.json", "RUN --mount=type=cache"},
+		misses: []string{"COPY --parents --exclude", "RUN --mount=type=bind,source=tools", "COPY --from=bundle", "COPY --parents docs"}},
+	"worker": {file: "services/api/src/main.js", line: "// changed", sameImageToo: true,
+		hits:   []string{"COPY --parents package.json", "RUN --mount=type=cache", "COPY --from=bundle", "COPY --parents docs"},
+		misses: []string{"COPY --parents --exclude", "RUN --mount=type=bind,source=tools"}},
 }
 
 // change builds an example from a copy with one line more: what comes before it
 // is not done again, and neither is what its result did not change.
 func (x *examples) change(name, image, digest string, flags []string) {
 	x.t.Helper()
-	c, ok := changes[name]
+	c, ok := changes[image]
 	if !ok {
 		return
 	}
