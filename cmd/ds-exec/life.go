@@ -33,7 +33,7 @@ func (l *life) declare(f *cli.Flags) {
 func (l *life) check() error {
 	switch {
 	case l.name != "" && !container.ValidName(l.name):
-		return cli.Usagef("--name %q: letters and digits make one, with _, . and - behind the first", l.name)
+		return cli.Usagef("--name %q: it takes two or more letters and digits, with _, . and - behind the first", l.name)
 	case l.noRecord && (l.detach || l.name != ""):
 		return cli.Usagef("--no-record: a container that is detached or has a name is recorded")
 	}

@@ -126,7 +126,7 @@ func (s *State) check() error {
 	case !validID(s.ID):
 		return fmt.Errorf("id %q: %s", s.ID, "letters, digits, _, +, - and . make one")
 	case s.Name != "" && !ValidName(s.Name):
-		return fmt.Errorf("name %q: letters and digits make one, with _, . and - behind the first", s.Name)
+		return fmt.Errorf("name %q: it takes two or more letters and digits, with _, . and - behind the first", s.Name)
 	case s.Status != Creating && s.Status != Created && s.Status != Running && s.Status != Stopped:
 		return fmt.Errorf("unknown status %q", s.Status)
 	case s.Status == Stopped && (s.Exit == nil || s.PID != 0 || s.Process != Process{} || s.Monitor != Process{}):
