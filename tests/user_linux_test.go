@@ -53,7 +53,7 @@ func runAsOrdinary(t *testing.T, test string, reason func(t *testing.T, part str
 	}
 	// The repository may lie where only root may look, too.
 	tree := filepath.Join(top, "source")
-	copyTree := exec.Command("sh", "-ec", `rm -rf "$1"; mkdir -p "$1"; cp -R ../scripts ../man ../completions ../tests "$1"; chmod -R a+rX "$1"`, "sh", tree)
+	copyTree := exec.Command("sh", "-ec", `rm -rf "$1"; mkdir -p "$1"; cp -R ../README.md ../scripts ../man ../completions ../tests "$1"; chmod -R a+rX "$1"`, "sh", tree)
 	if out, err := copyTree.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
