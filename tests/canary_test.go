@@ -88,6 +88,10 @@ func hidesMemory(t *testing.T, b *box, build, secret string) {
 		t.Log("strace is not installed: not seen when memory is hidden")
 		return
 	}
+	if os.Geteuid() != 0 && hasIDRange() {
+		t.Log("newuidmap has no privilege under strace: not seen when memory is hidden")
+		return
+	}
 	trace := filepath.Join(t.TempDir(), "trace")
 	b.sh("strace -f -e trace=execve,prctl,openat,read -s 200 -o " + trace + " " + build + " >/dev/null 2>&1")
 	data, err := os.ReadFile(trace)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -72,7 +73,8 @@ func repository() string {
 	return dir
 }
 
-// condition answers [root], [overlay] and [userns].
+// condition answers [root], [overlay], [userns] and [ids]: root, or a user with a
+// range of ids.
 func condition(name string) (bool, error) {
 	switch name {
 	case "root":
@@ -82,8 +84,26 @@ func condition(name string) (bool, error) {
 		return strings.Contains(string(list), "\toverlay\n"), ignoreMissing(err)
 	case "userns":
 		return os.Geteuid() == 0 || userNamespaces(), nil
+	case "ids":
+		return os.Geteuid() == 0 || hasIDRange(), nil
 	}
 	return false, errors.New("unknown condition " + name)
+}
+
+// hasIDRange tells whether /etc/subuid gives the user ids of others, by name or
+// number.
+func hasIDRange() bool {
+	me, err := user.Current()
+	if err != nil {
+		return false
+	}
+	list, _ := os.ReadFile("/etc/subuid")
+	for line := range strings.Lines(string(list)) {
+		if who, _, _ := strings.Cut(line, ":"); who == me.Username || who == me.Uid {
+			return true
+		}
+	}
+	return false
 }
 
 func ignoreMissing(err error) error {
