@@ -57,7 +57,7 @@ func runAsOrdinary(t *testing.T, test string, reason func(t *testing.T, part str
 	if out, err := copyTree.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	args := []string{"-test.run=^" + test + "$", "-test.v", "-test.parallel=2"}
+	args := []string{"-test.run=^" + test + "$", "-test.v=test2json", "-test.parallel=2"}
 	if _, filter, ok := strings.Cut(testRun(), "/"); ok {
 		args[0] += "/" + filter
 	}
@@ -67,26 +67,43 @@ func runAsOrdinary(t *testing.T, test string, reason func(t *testing.T, part str
 	cmd.SysProcAttr = asOrdinary()
 	out, err := cmd.CombinedOutput()
 	reportInner(t, string(out), test, reason)
-	if err != nil {
+	if err != nil && !t.Failed() {
 		t.Fatalf("as user %d: %v\n%s", ordinary, err, out)
 	}
 }
 
-// reportInner shows the inner run's skips and passes as tests of their own, so
-// that they are counted.
+// reportInner shows the inner run's verdicts as those of tests of their own, so
+// that they are counted; those that failed with what they printed.
 func reportInner(t *testing.T, out, test string, reason func(*testing.T, string) string) {
-	for _, line := range strings.Split(out, "\n") {
-		verdict, name, ok := strings.Cut(strings.TrimSpace(line), ": "+test+"/")
-		if !ok || !strings.HasPrefix(verdict, "--- ") {
+	printed := map[string]string{}
+	current := ""
+	for line := range strings.Lines(out) {
+		// With -test.v=test2json, what the test runner prints of itself is marked.
+		said, marked := strings.CutPrefix(strings.TrimLeft(line, " "), "\x16")
+		if !marked {
+			printed[current] += line
 			continue
 		}
-		name, _, _ = strings.Cut(name, " ")
+		fields := strings.Fields(said)
+		switch fields[0] {
+		case "===":
+			current = strings.Join(fields[2:], "") // a NAME may be empty
+			continue
+		case "---":
+		default:
+			continue
+		}
+		verdict, full := fields[1], fields[2]
+		name, ok := strings.CutPrefix(full, test+"/")
+		if !ok {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			switch verdict {
-			case "--- SKIP":
+			case "SKIP:":
 				t.Skip(reason(t, name))
-			case "--- FAIL":
-				t.Fail()
+			case "FAIL:":
+				t.Errorf("as user %d:\n%s", ordinary, printed[full])
 			}
 		})
 	}
