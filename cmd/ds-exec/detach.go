@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"syscall"
 
 	"docksmith/lib/cli"
@@ -50,10 +49,8 @@ func (s *settings) runDetached(ctx context.Context, stdio *cli.IO, dir string, r
 	}
 	s.kept = true
 	report.started(pid)
-	if s.pidFile != "" {
-		if err := os.WriteFile(s.pidFile, []byte(strconv.Itoa(pid)+"\n"), 0o644); err != nil {
-			return err
-		}
+	if err := s.writePID(pid); err != nil {
+		return err
 	}
 	_, err = fmt.Fprintln(stdio.Stdout, c.ID())
 	return err

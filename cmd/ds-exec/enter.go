@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"docksmith/lib/cli"
 	"docksmith/lib/container"
@@ -46,12 +45,9 @@ func (e *entry) run(ctx context.Context, stdio *cli.IO, args []string) error {
 	if len(args) == 0 {
 		return cli.Usagef("CONTAINER is missing")
 	}
-	command := args[1:]
-	switch {
-	case len(command) > 0 && command[0] == "--":
-		command = command[1:]
-	case len(command) > 0 && strings.HasPrefix(command[0], "-"):
-		return cli.WithHint(cli.Usagef("%s stands behind CONTAINER", command[0]), "options come first; write -- before a command that begins with -")
+	command, err := commandBehind("CONTAINER", args[1:])
+	if err != nil {
+		return err
 	}
 	if len(command) == 0 {
 		command = []string{"sh"}
@@ -87,11 +83,11 @@ func (e *entry) enter(ctx context.Context, stdio *cli.IO, s container.State, ref
 	}
 	defer pidfd.Close()
 	in := sandbox.Joint{PID: s.PID, PIDFD: pidfd, Cgroups: s.Cgroups}
-	root, err := stdio.Root()
+	o, err := inside(stdio)
 	if err != nil {
 		return res, err
 	}
-	if err := sandbox.JoinUserNamespace(in, sandbox.UserNamespaceOptions{Env: []string{"DOCKSMITH_ROOT=" + root}}); err != nil {
+	if err := sandbox.JoinUserNamespace(in, o); err != nil {
 		return res, err
 	}
 	b, err := sandbox.OpenBundle(s.Bundle)
@@ -99,7 +95,7 @@ func (e *entry) enter(ctx context.Context, stdio *cli.IO, s container.State, ref
 		return res, err
 	}
 	defer b.Close()
-	o, err := e.options(s, command)
+	options, err := e.options(s, command)
 	if err != nil {
 		return res, err
 	}
@@ -107,7 +103,7 @@ func (e *entry) enter(ctx context.Context, stdio *cli.IO, s container.State, ref
 	defer cancel()
 	stop := killOnThird(cancel)
 	defer stop()
-	res, err = sandbox.Enter(ctx, in, b.Spec, o)
+	res, err = sandbox.Enter(ctx, in, b.Spec, options)
 	if errors.Is(err, sandbox.ErrEnded) {
 		err = fmt.Errorf("enter %s: %w", ref, sandbox.ErrEnded)
 	}

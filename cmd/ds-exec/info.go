@@ -30,11 +30,10 @@ the outcome, 1 when nothing could be tried.
 			if err != nil {
 				return err
 			}
-			o := sandbox.SurveyOptions{Dir: root}
+			o := sandbox.SurveyOptions{Dir: root, UserNamespace: enterNamespace(io)}
 			if _, err := os.Stat(root); err != nil {
 				o.Dir = "" // no store yet
 			}
-			o.UserNamespace = sandbox.EnterUserNamespace(sandbox.UserNamespaceOptions{Env: []string{"DOCKSMITH_ROOT=" + root}})
 			s, err := sandbox.TakeSurvey(o)
 			if err != nil {
 				return err

@@ -211,15 +211,10 @@ func (m *monitor) drain() {
 	m.add(m.log.Close())
 }
 
-// fail tells the starter why there is no container. It removes the record.
+// fail tells the starter why there is no container, who removes the record.
 func (m *monitor) fail(err error) error {
 	stated := statusOf(err)
-	var s *cli.StatusError
-	status := statusOurs
-	if errors.As(stated, &s) {
-		status = s.Status
-	}
-	m.report.write(event{Type: "error", Message: err.Error(), Status: &status})
+	m.report.write(event{Type: "error", Message: err.Error(), Status: &stated.Status})
 	return stated
 }
 

@@ -13,13 +13,10 @@ import (
 )
 
 // parse turns the flags and what follows the bundle into options.
-func (s *settings) parse(io *cli.IO, command []string) error {
-	if len(command) > 0 && command[0] == "--" {
-		command = command[1:]
-	} else if len(command) > 0 && strings.HasPrefix(command[0], "-") {
-		return cli.WithHint(cli.Usagef("%s stands behind BUNDLE", command[0]), "options come first; write -- before a command that begins with -")
+func (s *settings) parse(io *cli.IO, command []string) (err error) {
+	if s.Args, err = commandBehind("BUNDLE", command); err != nil {
+		return err
 	}
-	s.Args = command
 	for _, pair := range [][2]bool{{s.namespaces, s.NoNamespaces}, {s.seccomp, s.noSeccomp}, {s.rootless, s.noRootless}} {
 		if pair[0] && pair[1] {
 			return cli.Usagef("an option and its --no- form are both given")
@@ -35,7 +32,6 @@ func (s *settings) parse(io *cli.IO, command []string) error {
 	if s.Limits.CPUs < 0 || s.Limits.Pids < 0 || math.IsNaN(s.Limits.CPUs) || s.Limits.CPUs > 1e6 {
 		return cli.Usagef("a limit must be positive")
 	}
-	var err error
 	if s.memory != "" {
 		if s.Limits.Memory, err = parseSize(s.memory); err != nil {
 			return err
@@ -63,6 +59,17 @@ func (s *settings) parse(io *cli.IO, command []string) error {
 		})
 	}
 	return nil
+}
+
+// commandBehind is the command that follows an operand, maybe after "--".
+func commandBehind(operand string, words []string) ([]string, error) {
+	switch {
+	case len(words) > 0 && words[0] == "--":
+		return words[1:], nil
+	case len(words) > 0 && strings.HasPrefix(words[0], "-"):
+		return nil, cli.WithHint(cli.Usagef("%s stands behind %s", words[0], operand), "options come first; write -- before a command that begins with -")
+	}
+	return words, nil
 }
 
 func words(list string) []string {

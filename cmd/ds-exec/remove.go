@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 
 	"docksmith/lib/cli"
@@ -53,16 +52,6 @@ func removeCommand() *cli.Command {
 	}
 }
 
-// enterNamespace makes an ordinary user root where the files of containers have
-// their owners.
-func enterNamespace(stdio *cli.IO) error {
-	root, err := stdio.Root()
-	if err != nil || os.Geteuid() == 0 {
-		return err
-	}
-	return sandbox.EnterUserNamespace(sandbox.UserNamespaceOptions{Env: []string{"DOCKSMITH_ROOT=" + root}})
-}
-
 // remove takes away a container that has ended and all that is its own. The
 // record goes last: it is what leads to the rest.
 func remove(c *container.Container) error {
@@ -76,10 +65,8 @@ func remove(c *container.Container) error {
 				return fmt.Errorf("remove bundle: %w", err)
 			}
 		}
-		for _, dir := range s.Cgroups {
-			if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("remove cgroup: %w", err)
-			}
+		if err := sandbox.RemoveCgroups(s.Cgroups); err != nil {
+			return err
 		}
 	}
 	return c.Remove()

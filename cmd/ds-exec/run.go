@@ -145,11 +145,7 @@ func (s *settings) enter(io *cli.IO) error {
 	if s.noRootless {
 		return cli.WithHint(errors.New("--no-rootless: an ordinary user cannot make a container without a user namespace"), "run as root")
 	}
-	root, err := io.Root()
-	if err != nil {
-		return err
-	}
-	return sandbox.EnterUserNamespace(sandbox.UserNamespaceOptions{Env: []string{"DOCKSMITH_ROOT=" + root}})
+	return enterNamespace(io)
 }
 
 // exec runs the container. A first SIGINT, SIGTERM or SIGHUP is the command's
@@ -171,16 +167,22 @@ func (s *settings) exec(ctx context.Context, io *cli.IO, dir string, report *sta
 	s.Started = func(pid int) {
 		rec.started(pid)
 		report.started(pid)
-		if s.pidFile != "" {
-			if pidErr = os.WriteFile(s.pidFile, []byte(strconv.Itoa(pid)+"\n"), 0o644); pidErr != nil {
-				cancel()
-			}
+		if pidErr = s.writePID(pid); pidErr != nil {
+			cancel()
 		}
 	}
 	stop := killOnThird(cancel)
 	defer stop()
 	res, err := sandbox.Run(ctx, b, s.Options)
 	return res, errors.Join(err, pidErr, rec.ended(res, err))
+}
+
+// writePID writes the command's process id to the file that wants it.
+func (s *settings) writePID(pid int) error {
+	if s.pidFile == "" {
+		return nil
+	}
+	return os.WriteFile(s.pidFile, []byte(strconv.Itoa(pid)+"\n"), 0o644)
 }
 
 // killOnThird calls kill at the third request to end.
@@ -202,7 +204,8 @@ func killOnThird(kill func()) (stop func()) {
 	return func() { signal.Stop(ch); close(ch) }
 }
 
-func statusOf(err error) error {
+// statusOf gives an error the exit status that tells whose fault it is.
+func statusOf(err error) *cli.StatusError {
 	status := statusOurs
 	switch {
 	case errors.Is(err, sandbox.ErrCommandNotFound):

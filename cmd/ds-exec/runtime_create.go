@@ -62,7 +62,7 @@ func (r *runtime) create(io *cli.IO, n *creation, id string) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, discard(c))
+			err = errors.Join(err, forget(c))
 		}
 	}()
 	// What is changed in the bundle from now on is of no importance.
@@ -117,17 +117,6 @@ func (r *runtime) finish(c *container.Container, m *sandbox.Created) error {
 		return nil
 	})
 	return err
-}
-
-// discard removes the record of a container that was not made.
-func discard(c *container.Container) error {
-	_, err := c.Update(func(s *container.State) error {
-		if s.Status != container.Stopped {
-			s.End(container.Exit{Unknown: true})
-		}
-		return nil
-	})
-	return errors.Join(err, c.Remove())
 }
 
 // enterRuntime makes an ordinary user root in a user namespace.
