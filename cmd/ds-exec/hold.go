@@ -2,7 +2,8 @@ package main
 
 import (
 	"os"
-	"syscall"
+
+	"docksmith/lib/flock"
 )
 
 // hold keeps collections from removing the bundle while it is used: they lock
@@ -12,6 +13,6 @@ func hold(bundle string) (release func()) {
 	if err != nil {
 		return func() {} // to be told by who needs it
 	}
-	_ = syscall.Flock(int(dir.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
+	_, _ = flock.Try(dir, flock.Shared)
 	return func() { dir.Close() }
 }

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"docksmith/lib/flock"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -22,7 +24,7 @@ func saveIndex(file string, learnt map[fileID]record, day uint32) error {
 		return err
 	}
 	defer lock.Close()
-	if err := retry(func() error { return unix.Flock(int(lock.Fd()), unix.LOCK_EX) }); err != nil {
+	if err := flock.Lock(lock, flock.Exclusive); err != nil {
 		return err
 	}
 	old, err := readIndex(file)

@@ -28,8 +28,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
+
+	"docksmith/lib/flock"
 )
 
 // Dir is the directory of all builds. Any number of processes may use it at the
@@ -147,7 +148,8 @@ func (l *Log) open() bool {
 		l.record, err = os.OpenFile(filepath.Join(dir, recordFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	}
 	if err == nil {
-		err = lock(l.record)
+		// Others hold it for no longer than they need to find out whether they can.
+		err = flock.Lock(l.record, flock.Exclusive)
 	}
 	l.fail(err)
 	l.unmade = err != nil
@@ -238,31 +240,6 @@ func (l *Log) create(step int) *os.File {
 		return nil
 	}
 	return f
-}
-
-// lock locks f for its writer. Others hold it for no longer than they need to
-// find out whether they can.
-func lock(f *os.File) error {
-	for {
-		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); !errors.Is(err, syscall.EINTR) {
-			return err
-		}
-	}
-}
-
-// tryLock locks f unless somebody else holds it.
-func tryLock(f *os.File, how int) (bool, error) {
-	for {
-		err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
-		switch {
-		case err == nil:
-			return true, nil
-		case errors.Is(err, syscall.EWOULDBLOCK):
-			return false, nil
-		case !errors.Is(err, syscall.EINTR):
-			return false, err
-		}
-	}
 }
 
 // MaxBuilds and MaxAge are how many builds stay, and how long.

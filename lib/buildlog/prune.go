@@ -9,8 +9,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
+
+	"docksmith/lib/flock"
 )
 
 // sweptFile was touched when ages were last looked at.
@@ -174,6 +175,6 @@ func (d *Dir) runs(b aged) bool {
 		return false
 	}
 	defer f.Close()
-	free, err := tryLock(f, syscall.LOCK_SH)
+	free, err := flock.Try(f, flock.Shared)
 	return err == nil && !free
 }

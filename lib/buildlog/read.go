@@ -12,8 +12,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"docksmith/lib/flock"
 )
 
 // States of a build.
@@ -111,7 +112,7 @@ func (d *Dir) read(id string) (*Build, error) {
 	}
 	defer f.Close()
 	// Asked before it is read: who ends meanwhile has written all by then.
-	over, err := tryLock(f, syscall.LOCK_SH)
+	over, err := flock.Try(f, flock.Shared)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"docksmith/lib/flock"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -146,12 +148,7 @@ func (c *Cache) lock() (unlock func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for {
-		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX); err != unix.EINTR {
-			break
-		}
-	}
-	if err != nil {
+	if err := flock.Lock(f, flock.Exclusive); err != nil {
 		f.Close()
 		return nil, &os.PathError{Op: "lock", Path: f.Name(), Err: err}
 	}

@@ -12,8 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"docksmith/lib/flock"
+
 	"github.com/zeebo/blake3"
-	"golang.org/x/sys/unix"
 )
 
 // How steps share a cache mount. SharingShared lets any number use a directory
@@ -94,14 +95,14 @@ func (m *Mount) name() string {
 // takeMount takes a directory that is free for this use or makes one. It gives
 // neither directory nor error when others have to end first.
 func (c *Cache) takeMount(ctx context.Context, dir string, m *Mount) (*HeldMount, error) {
-	choosing, err := flockFile(ctx, filepath.Join(dir, entryLock))
+	choosing, err := flock.Open(ctx, filepath.Join(dir, entryLock), flock.Exclusive)
 	if err != nil {
 		return nil, err
 	}
 	defer choosing.Close()
-	how := unix.LOCK_EX
+	how := flock.Exclusive
 	if m.Sharing == SharingShared || m.Sharing == "" {
-		how = unix.LOCK_SH
+		how = flock.Shared
 	}
 	n := 0
 	for ; ; n++ {
@@ -126,12 +127,15 @@ func (c *Cache) takeMount(ctx context.Context, dir string, m *Mount) (*HeldMount
 }
 
 // hold locks a directory; nil if others are in the way.
-func hold(path string, how int) (*HeldMount, error) {
+func hold(path string, how flock.How) (*HeldMount, error) {
 	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	ok, err := tryFlock(f, how)
+	ok, err := flock.Try(f, how)
+	if err != nil {
+		err = fmt.Errorf("lock: %w", err)
+	}
 	if err != nil || !ok {
 		f.Close()
 		return nil, err
@@ -177,41 +181,6 @@ func (c *Cache) makeMount(ctx context.Context, dir, path string, m *Mount) error
 		return err
 	}
 	return os.Rename(temp, path)
-}
-
-// flockFile opens and locks a file, alone; closing it unlocks.
-func flockFile(ctx context.Context, path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
-		ok, err := tryFlock(f, unix.LOCK_EX)
-		if err == nil && !ok {
-			err = pause(ctx, wait)
-		}
-		if err != nil {
-			f.Close()
-			return nil, err
-		}
-		if ok {
-			return f, nil
-		}
-	}
-}
-
-func tryFlock(f *os.File, how int) (bool, error) {
-	for {
-		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
-		switch {
-		case err == nil:
-			return true, nil
-		case errors.Is(err, unix.EWOULDBLOCK):
-			return false, nil
-		case !errors.Is(err, unix.EINTR):
-			return false, fmt.Errorf("lock: %w", err)
-		}
-	}
 }
 
 func pause(ctx context.Context, d time.Duration) error {

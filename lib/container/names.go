@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"docksmith/lib/flock"
 )
 
 // claim takes a name for id. It gets the table's lock, shared, and gives it back
@@ -32,7 +34,7 @@ func (t *Table) claim(lock *os.File, name, id string) (*os.File, error) {
 		if holder := t.holder(name); !t.exists(holder) {
 			t.release(name, holder)
 		}
-		if err := flock(lock, syscall.LOCK_SH); err != nil {
+		if err := flock.Lock(lock, flock.Shared); err != nil {
 			return lock, err
 		}
 	}
@@ -74,9 +76,9 @@ func (t *Table) release(name, id string) {
 // lock takes the table's lock, which closing the file releases, and makes the
 // table where there is none.
 func (t *Table) lock(exclusive bool) (*os.File, error) {
-	how := syscall.LOCK_SH
+	how := flock.Shared
 	if exclusive {
-		how = syscall.LOCK_EX
+		how = flock.Exclusive
 	}
 	const flags = os.O_RDWR | os.O_CREATE | syscall.O_NOFOLLOW
 	f, err := os.OpenFile(t.path(lockFile), flags, 0o600)
@@ -88,7 +90,7 @@ func (t *Table) lock(exclusive bool) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := flock(f, how); err != nil {
+	if err := flock.Lock(f, how); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil

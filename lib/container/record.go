@@ -9,6 +9,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"docksmith/lib/flock"
 )
 
 // State reads the container's record. Where that is not true any more, because
@@ -131,7 +133,7 @@ func (c *Container) lock() (*os.File, error) {
 		if err != nil {
 			return nil, fmt.Errorf("lock container %s: %w", c.id, notFound(err))
 		}
-		if err := flock(f, syscall.LOCK_EX); err != nil {
+		if err := flock.Lock(f, flock.Exclusive); err != nil {
 			return nil, errors.Join(fmt.Errorf("lock container %s: %w", c.id, err), f.Close())
 		}
 		mine, err := f.Stat()
@@ -146,14 +148,6 @@ func (c *Container) lock() (*os.File, error) {
 			return nil, fmt.Errorf("lock container %s: %w", c.id, notFound(err))
 		}
 		// Removed while we waited, and its id given to another.
-	}
-}
-
-func flock(f *os.File, how int) error {
-	for {
-		if err := syscall.Flock(int(f.Fd()), how); err != syscall.EINTR {
-			return err
-		}
 	}
 }
 

@@ -27,6 +27,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"docksmith/lib/flock"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -93,18 +95,16 @@ func nameOf(address string) string {
 
 // lock makes the directory dir and excludes others from it until the returned
 // file is closed.
-func lock(dir, name string) (*os.File, error) { return lockHow(dir, name, unix.LOCK_EX) }
+func lock(dir, name string) (*os.File, error) {
+	return lockFile(dir, name, func(f *os.File) (bool, error) { return true, flock.Lock(f, flock.Exclusive) })
+}
 
 // tryLock is lock, but gives nil where it would have to wait.
 func tryLock(dir, name string) (*os.File, error) {
-	f, err := lockHow(dir, name, unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return nil, nil
-	}
-	return f, err
+	return lockFile(dir, name, func(f *os.File) (bool, error) { return flock.Try(f, flock.Exclusive) })
 }
 
-func lockHow(dir, name string, how int) (*os.File, error) {
+func lockFile(dir, name string, lock func(*os.File) (bool, error)) (*os.File, error) {
 	path := filepath.Join(dir, name)
 	for {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -117,14 +117,13 @@ func lockHow(dir, name string, how int) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		for {
-			if err = unix.Flock(int(f.Fd()), how); err != unix.EINTR {
-				break
-			}
-		}
+		ok, err := lock(f)
 		if err != nil {
+			err = &os.PathError{Op: "lock", Path: path, Err: err}
+		}
+		if err != nil || !ok {
 			f.Close()
-			return nil, &os.PathError{Op: "lock", Path: path, Err: err}
+			return nil, err
 		}
 		// Who held it may have removed it with all that it guards.
 		ours, err := f.Stat()

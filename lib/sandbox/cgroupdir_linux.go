@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"docksmith/lib/flock"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -125,10 +127,10 @@ func (g *cgroup) makeHeld(parent, name string) (string, error) {
 		return "", err
 	}
 	defer lock.Close()
-	if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+	if alone, _ := flock.Try(lock, flock.Exclusive); alone {
 		sweep(parent)
 	}
-	if err := flock(lock, unix.LOCK_SH); err != nil {
+	if err := flock.Lock(lock, flock.Shared); err != nil {
 		return "", err
 	}
 	dir := filepath.Join(parent, name)
@@ -143,20 +145,16 @@ func (g *cgroup) makeHeld(parent, name string) (string, error) {
 	return dir, nil
 }
 
-func flock(f *os.File, how int) error {
-	for {
-		if err := unix.Flock(int(f.Fd()), how); err != unix.EINTR {
-			return err
-		}
-	}
-}
-
 func hold(dir string) (*os.File, error) {
 	f, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := flock(f, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	ok, err := flock.Try(f, flock.Exclusive)
+	if err == nil && !ok {
+		err = unix.EWOULDBLOCK
+	}
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil

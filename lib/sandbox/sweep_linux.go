@@ -4,7 +4,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
+	"docksmith/lib/flock"
 )
 
 // SweepCgroups removes the cgroups that were made by Run and whose makers were
@@ -25,7 +25,7 @@ func lockAndSweep(parent string) {
 		return
 	}
 	defer lock.Close()
-	if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+	if alone, _ := flock.Try(lock, flock.Exclusive); alone {
 		sweep(parent)
 	}
 }

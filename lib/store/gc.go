@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
 
+	"docksmith/lib/flock"
 	"docksmith/lib/oci"
 )
 
@@ -80,7 +80,7 @@ func (s *Store) GC(ctx context.Context, o GCOptions) (res GCResult, err error) {
 
 // collect is the part of GC that needs the others to wait.
 func (s *Store) collect(ctx context.Context, o GCOptions, bin *trash, res *GCResult) ([]leftover, error) {
-	lock, err := lockFile(ctx, s.path(fileGCLock), unix.LOCK_EX)
+	lock, err := flock.Open(ctx, s.path(fileGCLock), flock.Exclusive)
 	if err != nil {
 		return nil, err
 	}

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
 
+	"docksmith/lib/flock"
 	"docksmith/lib/oci"
 )
 
@@ -101,7 +101,7 @@ func (s *Store) readIndex() (*index, error) {
 // says that it changed them. What was written before is durable by the time the
 // new names are visible. The caller has gc.lock, shared or exclusively.
 func (s *Store) changeIndex(ctx context.Context, change func([]oci.Descriptor) ([]oci.Descriptor, bool, error)) error {
-	lock, err := lockFile(ctx, s.path(fileIndexLock), unix.LOCK_EX)
+	lock, err := flock.Open(ctx, s.path(fileIndexLock), flock.Exclusive)
 	if err != nil {
 		return err
 	}

@@ -9,8 +9,9 @@ import (
 	"os"
 	"path/filepath"
 
+	"docksmith/lib/flock"
+
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
 )
 
 // A lease is a file below state/leases that its process keeps locked and to
@@ -63,7 +64,7 @@ func (s *Store) hold(digests ...digest.Digest) error {
 		if err != nil {
 			return fmt.Errorf("lease: %w", err)
 		}
-		if ok, err := tryLock(f, unix.LOCK_EX); err != nil || !ok {
+		if ok, err := flock.Try(f, flock.Exclusive); err != nil || !ok {
 			return errors.Join(fmt.Errorf("lease: lock %s", f.Name()), err, f.Close())
 		}
 		s.lease = &lease{file: f, held: map[digest.Digest]bool{}}
@@ -111,7 +112,7 @@ func readLease(path string, held map[digest.Digest]bool) error {
 	}
 	defer f.Close()
 	// A shared lock is refused while the owner has its exclusive one.
-	dead, err := tryLock(f, unix.LOCK_SH)
+	dead, err := flock.Try(f, flock.Shared)
 	if err != nil {
 		return err
 	}

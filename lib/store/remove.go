@@ -8,8 +8,8 @@ import (
 	"slices"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
 
+	"docksmith/lib/flock"
 	"docksmith/lib/oci"
 )
 
@@ -37,7 +37,7 @@ func (s *Store) Remove(ctx context.Context, ref string, o RemoveOptions) (res Re
 		return res, fmt.Errorf("remove %s: %w", ref, err)
 	}
 	defer func() { err = errors.Join(err, bin.empty()) }()
-	lock, err := lockFile(ctx, s.path(fileGCLock), unix.LOCK_EX)
+	lock, err := flock.Open(ctx, s.path(fileGCLock), flock.Exclusive)
 	if err != nil {
 		return res, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
+	"docksmith/lib/flock"
 	"docksmith/lib/layer"
 	"docksmith/lib/oci"
 )
@@ -77,7 +78,7 @@ func (s *Store) Snapshots(ctx context.Context, layers []oci.Layer) ([]string, er
 // unpack makes the snapshot chain. Processes that want the same one wait for
 // each other: doing it twice at once costs more than it saves.
 func (s *Store) unpack(ctx context.Context, l oci.Layer, chain digest.Digest, lowers []string) error {
-	lock, err := lockFile(ctx, s.path(dirTemp, "unpack-"+chain.Encoded()), unix.LOCK_EX)
+	lock, err := flock.Open(ctx, s.path(dirTemp, "unpack-"+chain.Encoded()), flock.Exclusive)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"docksmith/lib/flock"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -35,7 +37,7 @@ func (s *Store) TempDir(prefix string) (*Temp, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make temporary directory: %w", err)
 	}
-	if ok, err := tryLock(f, unix.LOCK_EX); err != nil || !ok {
+	if ok, err := flock.Try(f, flock.Exclusive); err != nil || !ok {
 		return nil, errors.Join(fmt.Errorf("lock %s", dir), err, f.Close())
 	}
 	return &Temp{Path: dir, lock: f}, nil
@@ -62,7 +64,7 @@ func (s *Store) tempFile(prefix string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make temporary file: %w", err)
 	}
-	if ok, err := tryLock(f, unix.LOCK_EX); err != nil || !ok {
+	if ok, err := flock.Try(f, flock.Exclusive); err != nil || !ok {
 		return nil, errors.Join(fmt.Errorf("lock %s", f.Name()), err, f.Close())
 	}
 	return f, nil
@@ -107,7 +109,7 @@ func claim(path string) (*os.File, bool, error) {
 	case err != nil:
 		return nil, false, err
 	}
-	gone, err := tryLock(f, unix.LOCK_EX)
+	gone, err := flock.Try(f, flock.Exclusive)
 	if err != nil || !gone {
 		f.Close()
 	}
@@ -146,7 +148,7 @@ func (s *Store) sweepOnce() {
 		return
 	}
 	var list []leftover
-	if ok, err := tryLock(f, unix.LOCK_EX); err == nil && ok {
+	if ok, err := flock.Try(f, flock.Exclusive); err == nil && ok {
 		list, _ = s.leftovers()
 	}
 	f.Close()

@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
 
+	"docksmith/lib/flock"
 	"docksmith/lib/oci"
 )
 
@@ -129,7 +129,7 @@ func (s *Store) dropUnsynced() (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, bin.empty()) }()
-	lock, err := lockFile(context.Background(), s.path(fileGCLock), unix.LOCK_EX)
+	lock, err := flock.Open(context.Background(), s.path(fileGCLock), flock.Exclusive)
 	if err != nil {
 		return err
 	}
