@@ -13,18 +13,6 @@ import (
 // maxConfig bounds config.json. The largest that engines write is some 40 KiB.
 const maxConfig = 8 << 20
 
-// Bundle is an open OCI runtime bundle: its directory by descriptor, so that
-// nothing in it is ever found by following a link, and its decoded config.json.
-type Bundle struct {
-	// Spec is config.json. Run does not change it.
-	Spec *specs.Spec
-	// Config is config.json as it was read.
-	Config []byte
-
-	dir  *os.File
-	path string
-}
-
 // OpenBundle opens the bundle in dir. The caller closes it.
 func OpenBundle(dir string) (*Bundle, error) {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)

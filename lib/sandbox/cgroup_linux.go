@@ -3,12 +3,12 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -188,14 +188,10 @@ func (g *cgroup) enter(pid int) error {
 }
 
 // keep leaves the cgroup to who removes its directories, which it names.
-func (g *cgroup) keep() (dirs []string) {
-	for _, dir := range g.dirs {
-		dirs = append(dirs, dir)
-	}
-	slices.Sort(dirs)
+func (g *cgroup) keep() []string {
 	closeFiles(g.held)
 	g.held = nil
-	return dirs
+	return g.list()
 }
 
 // verdict is whether the kernel killed for the memory limit, and the peak.
@@ -222,17 +218,13 @@ func (g *cgroup) verdict() (oom bool, peak int64) {
 	return oom, peak
 }
 
-// remove takes the cgroup away. Its last process may still be on its way out.
+// list is the directories in order.
+func (g *cgroup) list() []string { return slices.Sorted(maps.Values(g.dirs)) }
+
+// remove takes the cgroup away, as far as that goes.
 func (g *cgroup) remove() {
 	defer closeFiles(g.held)
-	for _, dir := range g.dirs {
-		for wait := time.Millisecond; wait < time.Second; wait *= 2 {
-			if err := unix.Rmdir(dir); err != unix.EBUSY {
-				break
-			}
-			time.Sleep(wait)
-		}
-	}
+	_ = RemoveCgroups(g.list())
 }
 
 func closeFiles(files []*os.File) {

@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 
@@ -27,7 +25,7 @@ type container struct {
 	gate     *os.File       // where the process waits to be started, or nil
 	terminal *terminal      // of its own, or nil
 	wanted   *userNamespace // of its own, or nil
-	users    *users         // in such a one
+	users    *idMaps        // in such a one
 	rlimits  []rlimit       // that we set for it
 	begun    []begun        // file systems, by the command
 	outlives bool           // us
@@ -42,6 +40,14 @@ type container struct {
 	nodesDir detached  // where devices of the container's own are, or -1
 	nodes    []node
 	places   *places // in the container's root
+}
+
+// containerOf is a container of which nothing has been made.
+func containerOf(spec *specs.Spec, o Options) *container {
+	return &container{
+		spec: spec, opts: o,
+		place: bundleDir{-1}, scratch: detached{-1}, rootDir: bundleDir{-1}, rootTree: detached{-1}, nodesDir: detached{-1},
+	}
 }
 
 // newContainer checks what is asked for and makes what does not need the
@@ -66,7 +72,8 @@ func newContainer(b *Bundle, o Options) (*container, error) {
 	if err := HideMemory(); err != nil {
 		return nil, err
 	}
-	c := &container{bundle: b, spec: spec, opts: o, place: bundleDir{-1}, scratch: detached{-1}, rootTree: detached{-1}, rootDir: bundleDir{-1}, nodesDir: detached{-1}}
+	c := containerOf(spec, o)
+	c.bundle = b
 	c.compileFilter()
 	lacking, err := c.withoutLacking()
 	if err != nil {
@@ -91,7 +98,7 @@ func newContainer(b *Bundle, o Options) (*container, error) {
 		return nil, err
 	}
 	if c.cgroup != nil && o.Cgroup != nil {
-		o.Cgroup(slices.Sorted(maps.Values(c.cgroup.dirs)))
+		o.Cgroup(c.cgroup.list())
 	}
 	return c, nil
 }

@@ -12,29 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CreateOptions is for Create.
-type CreateOptions struct {
-	Options
-	// Gate is the path of a socket that Create makes and Start speaks to. It
-	// must not be there yet, in a directory that only the caller may enter.
-	Gate string
-}
-
-// Created is what its maker must remember of a container to start it later and
-// to take it away in the end. It is kept as JSON.
-type Created struct {
-	// PID is of the container's process.
-	PID int `json:"pid"`
-	// Gate is the socket at which it waits.
-	Gate string `json:"gate"`
-	// Command is what it executes.
-	Command string `json:"command"`
-	// Steps are what it does between Start and that.
-	Steps []string `json:"steps"`
-	// Cgroups are the container's directories.
-	Cgroups []string `json:"cgroups,omitempty"`
-}
-
 // Create makes the bundle's container up to the point where its process, which
 // is the command itself and process 1 of a new pid namespace, waits for Start.
 // It outlives the caller. An error leaves nothing behind.
@@ -85,7 +62,7 @@ func (c *container) undo(gate string) error {
 // create makes the container on a thread of its own, up to where its process
 // waits to be started.
 func (c *container) create() (_ *thread, err error) {
-	t := c.startThread()
+	t := c.startThread(func(t *thread) error { return t.make(c) })
 	defer func() { err = errors.Join(err, t.leave()) }()
 	if t.err != nil {
 		return nil, t.err

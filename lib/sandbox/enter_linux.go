@@ -38,13 +38,12 @@ func Enter(ctx context.Context, in Joint, spec *specs.Spec, o Options) (Result, 
 		return failed, err
 	}
 	spec.Process.Terminal = o.Terminal // that of the container's command is its own
-	return in.run(ctx, &container{spec: spec, opts: o}, flags)
+	return in.run(ctx, containerOf(spec, o), flags)
 }
 
 // run starts what c says in the container, and waits unless it is to outlive us.
 func (in Joint) run(ctx context.Context, c *container, flags int) (Result, error) {
 	failed := Result{Status: 125}
-	c.place, c.rootDir, c.scratch, c.rootTree, c.nodesDir = bundleDir{-1}, bundleDir{-1}, detached{-1}, detached{-1}, detached{-1}
 	c.compileFilter()
 	if len(in.Cgroups) > 0 {
 		c.cgroup = &cgroup{dirs: map[string]string{}}
@@ -52,22 +51,7 @@ func (in Joint) run(ctx context.Context, c *container, flags int) (Result, error
 			c.cgroup.dirs[dir] = dir
 		}
 	}
-	t := &thread{done: make(chan struct{}), left: make(chan error, 1), hostNS: -1}
-	made := make(chan struct{})
-	go onOwnThread(func() {
-		t.err = t.join(c, in, flags)
-		close(made)
-		<-t.done
-		t.left <- t.unmake(c)
-	})
-	<-made
-	res, err := Result{}, t.err
-	if err == nil {
-		res, err = c.attend(ctx, t)
-	}
-	if lerr := t.leave(); err == nil {
-		err = lerr
-	}
+	res, err := c.run(ctx, func(t *thread) error { return t.join(c, in, flags) })
 	if err != nil {
 		return failed, in.verdict(err)
 	}

@@ -11,25 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ExecOptions is for Exec.
-type ExecOptions struct {
-	// Process is what to run. Without capabilities it has the container's.
-	Process *specs.Process
-	// Stdin, Stdout and Stderr are the process's; nil means the caller's.
-	Stdin, Stdout, Stderr *os.File
-	// Console gets the near end of a terminal; as in Options.
-	Console func(near *os.File) error
-	// Detach leaves the process to itself once it has executed.
-	Detach bool
-	// Started is called with the process's id, seen from the caller. Optional.
-	Started func(pid int)
-	// PreserveFDs and NoSeccomp are as in Options.
-	PreserveFDs int
-	NoSeccomp   bool
-
-	path string // of the program, when it is not Process.Args[0]
-}
-
 // Exec runs a process of which everything is said in a container that runs, as
 // runtimes do; Enter is for a command like the container's own. Where the
 // container has a user namespace of its own the process joins that, too. Exec
@@ -50,7 +31,7 @@ func Exec(ctx context.Context, in Joint, spec *specs.Spec, o ExecOptions) (Resul
 		return failed, in.verdict(err)
 	}
 	if !same {
-		c.users = readUsers("/proc/" + strconv.Itoa(in.PID))
+		c.users = readIDs("/proc/" + strconv.Itoa(in.PID))
 	}
 	if err := HideMemory(); err != nil {
 		return failed, err
@@ -77,10 +58,12 @@ func newVisit(of *specs.Spec, o ExecOptions) (*container, error) {
 	if err := checkStrings(&spec); err != nil {
 		return nil, err
 	}
-	return &container{spec: &spec, outlives: o.Detach, visiting: true, command: o.path, opts: Options{
+	c := containerOf(&spec, Options{
 		Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, Console: o.Console, Started: o.Started,
 		PreserveFDs: o.PreserveFDs, NoSeccomp: o.NoSeccomp,
-	}}, nil
+	})
+	c.outlives, c.visiting, c.command = o.Detach, true, o.path
+	return c, nil
 }
 
 // openJoint takes hold of a process of a container.

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -12,56 +13,61 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// idMaps are the ids that exist in the caller's user namespace. They are read
-// once, by the first call, which must come from where /proc is the host's.
+// idMaps are the ids that exist in a user namespace.
 type idMaps struct {
-	uids, gids []idRange // of the namespace
-	setgroups  bool      // false where an ordinary user mapped without help
+	uids, gids []specs.LinuxIDMapping // HostID is as the caller's namespace has it
+	setgroups  bool                   // false where an ordinary user mapped without help
 }
 
-var ownIDs = sync.OnceValue(func() idMaps {
-	groups, err := os.ReadFile("/proc/self/setgroups")
-	return idMaps{
-		uids: readMap("/proc/self/uid_map"), gids: readMap("/proc/self/gid_map"),
+// ownIDs are those of the caller's user namespace. They are read once, by the
+// first call, which must come from where /proc is the host's.
+var ownIDs = sync.OnceValue(func() idMaps { return *readIDs("/proc/self") })
+
+// readIDs reads those of a process by its directory in /proc.
+func readIDs(dir string) *idMaps {
+	groups, err := os.ReadFile(dir + "/setgroups")
+	return &idMaps{
+		uids: readMap(dir + "/uid_map"), gids: readMap(dir + "/gid_map"),
 		setgroups: err != nil || strings.TrimSpace(string(groups)) == "allow",
 	}
-})
+}
 
 // OneID tells whether the caller is in a user namespace with a single user id.
 func OneID() bool {
 	ids := ownIDs().uids
-	return len(ids) == 1 && ids[0].count == 1
+	return len(ids) == 1 && ids[0].Size == 1
 }
 
-// readMap reads the ids of a map as the namespace sees them; without the file,
-// all there are.
-func readMap(file string) []idRange {
+// readMap reads a map of ids as the reader's namespace sees it; without the
+// file, all ids are themselves.
+func readMap(file string) []specs.LinuxIDMapping {
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return []idRange{{0, 1 << 32}}
+		return []specs.LinuxIDMapping{{Size: math.MaxUint32}}
 	}
-	var out []idRange
+	var out []specs.LinuxIDMapping
 	for line := range strings.Lines(string(b)) {
-		f := strings.Fields(line)
-		if len(f) != 3 {
-			continue
-		}
-		first, err1 := strconv.ParseUint(f[0], 10, 32)
-		count, err2 := strconv.ParseUint(f[2], 10, 64)
-		if err1 == nil && err2 == nil {
-			out = append(out, idRange{first, count})
+		var m specs.LinuxIDMapping
+		if _, err := fmt.Sscan(line, &m.ContainerID, &m.HostID, &m.Size); err == nil {
+			out = append(out, m)
 		}
 	}
 	return out
 }
 
-func mapped(ranges []idRange, id uint32) bool {
-	for _, r := range ranges {
-		if uint64(id) >= r.first && uint64(id)-r.first < r.count {
-			return true
+// outside is what an id of the namespace is for who read the map.
+func outside(ids []specs.LinuxIDMapping, id uint32) (outer int, ok bool) {
+	for _, m := range ids {
+		if id >= m.ContainerID && id-m.ContainerID < m.Size {
+			return int(m.HostID + id - m.ContainerID), true
 		}
 	}
-	return false
+	return -1, false
+}
+
+func mapped(ids []specs.LinuxIDMapping, id uint32) bool {
+	_, ok := outside(ids, id)
+	return ok
 }
 
 // identify finds out who the process is to be: by words, looked up in the files
@@ -113,7 +119,7 @@ func (id identity) check(ids idMaps) error {
 // ids are those that exist in the container.
 func (c *container) ids() idMaps {
 	if c.users != nil {
-		return c.users.idMaps
+		return *c.users
 	}
 	return ownIDs()
 }
@@ -123,36 +129,12 @@ func (c *container) hostUID(uid uint32) (int, bool) {
 	if c.users == nil {
 		return int(uid), true
 	}
-	return outside(c.users.outer, uid)
+	return outside(c.users.uids, uid)
 }
 
 func (c *container) hostGID(gid uint32) (int, bool) {
 	if c.users == nil {
 		return int(gid), true
 	}
-	return outside(c.users.outerGroups, gid)
-}
-
-func outside(mappings []specs.LinuxIDMapping, id uint32) (int, bool) {
-	for _, m := range mappings {
-		if id >= m.ContainerID && id-m.ContainerID < m.Size {
-			return int(m.HostID + id - m.ContainerID), true
-		}
-	}
-	return -1, false
-}
-
-// readOuter reads a map with the ids that the caller's namespace has.
-func readOuter(file string) (out []specs.LinuxIDMapping) {
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return nil
-	}
-	for line := range strings.Lines(string(b)) {
-		var m specs.LinuxIDMapping
-		if _, err := fmt.Sscan(line, &m.ContainerID, &m.HostID, &m.Size); err == nil {
-			out = append(out, m)
-		}
-	}
-	return out
+	return outside(c.users.gids, gid)
 }

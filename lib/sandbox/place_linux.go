@@ -29,7 +29,7 @@ type places struct {
 	root  *rootfs.Root
 	mount uint64 // of the root: what is made in another one stays there
 	made  []made
-	inner *users // whose root owns what is made in its own file systems
+	inner *idMaps // whose root owns what is made in its own file systems
 }
 
 func newPlaces(root *rootfs.Root) (*places, error) {

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -88,21 +89,12 @@ func translate(r *specs.LinuxResources, v2 bool) ([]want, error) {
 		t.set("hugetlb", strconv.FormatUint(h.Limit, 10), "hugetlb."+h.Pagesize+t.pick(".limit_in_bytes", ".max"))
 	}
 	t.network(r.Network)
-	for _, device := range sorted(r.Rdma) {
+	for _, device := range slices.Sorted(maps.Keys(r.Rdma)) {
 		t.rdma(device, r.Rdma[device])
 	}
 	t.devices(r.Devices)
 	t.unified(r.Unified)
 	return t.wants, errors.Join(t.errs...)
-}
-
-func sorted[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 func (t *translation) pick(v1, v2 string) string {

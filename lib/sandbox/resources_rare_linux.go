@@ -2,7 +2,9 @@ package sandbox
 
 import (
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -130,7 +132,7 @@ func (t *translation) unified(files map[string]string) {
 		t.refuse("unified: this machine has cgroups of version 1")
 		return
 	}
-	for _, name := range sorted(files) {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
 		controller, _, ok := strings.Cut(name, ".")
 		if !ok || path.Base(name) != name {
 			t.refuse("unified: %q is not the name of a file of a cgroup", name)

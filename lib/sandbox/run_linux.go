@@ -30,7 +30,7 @@ func Run(ctx context.Context, b *Bundle, o Options) (Result, error) {
 	if c.cgroup != nil {
 		defer c.cgroup.remove()
 	}
-	res, err := c.run(ctx)
+	res, err := c.run(ctx, func(t *thread) error { return t.make(c) })
 	c.hooksAfter()
 	if err != nil {
 		return failed, err
@@ -55,9 +55,10 @@ func randomName() string {
 	return hex.EncodeToString(b[:])
 }
 
-// run makes the container on a thread of its own and waits for its command.
-func (c *container) run(ctx context.Context) (res Result, err error) {
-	t := c.startThread()
+// run has the container made, or joined, on a thread of its own and waits for
+// its command.
+func (c *container) run(ctx context.Context, prepare func(*thread) error) (res Result, err error) {
+	t := c.startThread(prepare)
 	defer func() {
 		if lerr := t.leave(); err == nil && lerr != nil {
 			err = lerr

@@ -11,21 +11,6 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go/features"
 )
 
-// CreateOptions is for Create.
-type CreateOptions struct {
-	Options
-	Gate string
-}
-
-// Created is what its maker must remember of a container.
-type Created struct {
-	PID     int      `json:"pid"`
-	Gate    string   `json:"gate"`
-	Command string   `json:"command"`
-	Steps   []string `json:"steps"`
-	Cgroups []string `json:"cgroups,omitempty"`
-}
-
 // Create returns ErrUnsupportedPlatform.
 func Create(*Bundle, CreateOptions) (*Created, error) { return nil, unsupported("create") }
 
@@ -34,17 +19,6 @@ func (*Created) Start() error { return unsupported("start") }
 
 // Undo returns ErrUnsupportedPlatform.
 func (*Created) Undo() error { return unsupported("undo") }
-
-// ExecOptions is for Exec.
-type ExecOptions struct {
-	Process               *specs.Process
-	Stdin, Stdout, Stderr *os.File
-	Console               func(near *os.File) error
-	Detach                bool
-	Started               func(pid int)
-	PreserveFDs           int
-	NoSeccomp             bool
-}
 
 // Exec returns ErrUnsupportedPlatform.
 func Exec(context.Context, Joint, *specs.Spec, ExecOptions) (Result, error) {

@@ -14,12 +14,6 @@ import (
 // HideMemory returns ErrUnsupportedPlatform.
 func HideMemory() error { return unsupported("hide memory") }
 
-// Bundle is an OCI runtime bundle.
-type Bundle struct {
-	Spec   *specs.Spec
-	Config []byte
-}
-
 func unsupported(verb string) error {
 	return fmt.Errorf("%s: %w: %s has no Linux containers", verb, ErrUnsupportedPlatform, runtime.GOOS)
 }

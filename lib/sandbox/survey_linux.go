@@ -244,7 +244,7 @@ func (t *surveyor) limits() {
 func (t *surveyor) ids() {
 	count := uint64(0)
 	for _, r := range ownIDs().uids {
-		count += r.count
+		count += uint64(r.Size)
 	}
 	var err error
 	if InUserNamespace() && count == 1 {

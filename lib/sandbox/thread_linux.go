@@ -28,13 +28,13 @@ type thread struct {
 	hostNS int
 }
 
-// startThread makes the container and returns with its command waiting, or with
-// err set. leave must be called in either case.
-func (c *container) startThread() *thread {
+// startThread has the container made, or joined, and returns with its command
+// waiting, or with err set. leave must be called in either case.
+func (c *container) startThread(prepare func(*thread) error) *thread {
 	t := &thread{done: make(chan struct{}), left: make(chan error, 1), hostNS: -1}
 	made := make(chan struct{})
 	go onOwnThread(func() {
-		t.err = t.make(c)
+		t.err = prepare(t)
 		close(made)
 		<-t.done
 		t.left <- t.unmake(c)

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
 func TestSubIDs(t *testing.T) {
@@ -22,7 +24,7 @@ func TestSubIDs(t *testing.T) {
 }
 
 func TestMapped(t *testing.T) {
-	ranges := []idRange{{0, 1}, {1, 65536}}
+	ranges := []specs.LinuxIDMapping{{Size: 1}, {ContainerID: 1, HostID: 100000, Size: 65536}}
 	for id, want := range map[uint32]bool{0: true, 1: true, 65536: true, 65537: false, 1<<32 - 1: false} {
 		if mapped(ranges, id) != want {
 			t.Errorf("id %d: %v", id, !want)

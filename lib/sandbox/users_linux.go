@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -57,7 +56,7 @@ func checkMappings(l *specs.Linux) error {
 		if len(m.ids) > 0 && !entered() {
 			return fmt.Errorf("linux.%s: there is no user namespace in linux.namespaces", m.name)
 		}
-		have := readOuter(m.file)
+		have := readMap(m.file)
 		for _, id := range m.ids {
 			first, _ := outside(have, id.ContainerID)
 			last, _ := outside(have, id.ContainerID+id.Size-1)
@@ -176,25 +175,19 @@ func (t *thread) joinOwn(c *container, flags int) error {
 	if err := unix.Setns(fd, flags); err != nil {
 		return fmt.Errorf("join namespaces: %w", err)
 	}
-	c.users = readUsers("/proc/" + strconv.Itoa(t.command.pid))
+	c.users = readIDs("/proc/" + strconv.Itoa(t.command.pid))
 	return nil
-}
-
-// users are the ids of a container's user namespace.
-type users struct {
-	idMaps
-	outer, outerGroups []specs.LinuxIDMapping // as the caller's namespace has them
 }
 
 // own makes a file by f. In a file system of the container's user namespace the
 // caller has no id to own one with: there it is the container's root.
-func (u *users) own(f func() error) error {
+func (u *idMaps) own(f func() error) error {
 	err := f()
 	if u == nil || err != unix.EOVERFLOW {
 		return err
 	}
-	uid, ok := outside(u.outer, 0)
-	gid, gok := outside(u.outerGroups, 0)
+	uid, ok := outside(u.uids, 0)
+	gid, gok := outside(u.gids, 0)
 	if !ok || !gok {
 		return err
 	}
@@ -204,15 +197,4 @@ func (u *users) own(f func() error) error {
 	_ = unix.Setfsuid(0)
 	_ = unix.Setfsgid(0)
 	return err
-}
-
-func readUsers(dir string) *users {
-	groups, err := os.ReadFile(dir + "/setgroups")
-	return &users{
-		idMaps: idMaps{
-			uids: readMap(dir + "/uid_map"), gids: readMap(dir + "/gid_map"),
-			setgroups: err != nil || !slices.Contains([]string{"deny", "deny\n"}, string(groups)),
-		},
-		outer: readOuter(dir + "/uid_map"), outerGroups: readOuter(dir + "/gid_map"),
-	}
 }
