@@ -1,7 +1,6 @@
 package build
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -265,11 +264,8 @@ func jsonWords(words []string) string {
 	if words == nil {
 		words = []string{}
 	}
-	var b strings.Builder
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(words) // strings always encode
-	return strings.TrimSuffix(b.String(), "\n")
+	line, _ := oci.Marshal(words) // strings always encode
+	return string(line)
 }
 
 func cloneImage(img oci.Image) oci.Image {

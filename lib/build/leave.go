@@ -144,7 +144,7 @@ func (b *builder) refuseBelow(ctx context.Context, i, count int) error {
 	b.mu.Unlock()
 	for _, a := range adds {
 		for _, r := range a.remotes {
-			err := b.probe(ctx, r)
+			_, err := b.fetch(ctx, r, FetchRequest{Checksum: r.checksum, Offline: true, Probe: true})
 			if err == nil {
 				continue
 			}
@@ -168,16 +168,4 @@ func (b *builder) beginsWith(n, i int) bool {
 		n = o.stage
 	}
 	return n == i
-}
-
-// probe tells whether what an ADD names is kept.
-func (b *builder) probe(ctx context.Context, r *remote) error {
-	if b.o.Fetcher == nil {
-		return fmt.Errorf("%s: nothing here can fetch it", r.Redacted())
-	}
-	_, err := b.o.Fetcher.Fetch(ctx, FetchRequest{Address: r.word, Checksum: r.checksum, Offline: true, Probe: true})
-	if errors.Is(err, ErrNotKept) {
-		err = noNetwork(r.Redacted())
-	}
-	return err
 }

@@ -131,7 +131,7 @@ func (c *copyJob) resolveRemotes(ctx context.Context) error {
 		if r == nil || !r.Git {
 			continue
 		}
-		found, err := c.fetch(ctx, r, FetchRequest{Address: r.word, Checksum: r.checksum})
+		found, err := c.fetch(ctx, r, FetchRequest{Checksum: r.checksum})
 		if err != nil {
 			return err
 		}
@@ -142,9 +142,6 @@ func (c *copyJob) resolveRemotes(ctx context.Context) error {
 
 // fetch asks the fetcher, with the leave that the build has.
 func (c *copyJob) fetch(ctx context.Context, r *remote, q FetchRequest) (Fetched, error) {
-	if c.b.o.Fetcher == nil {
-		return Fetched{}, fmt.Errorf("%s: nothing here can fetch it", r.Redacted())
-	}
 	q.Offline = c.b.o.Network != NetworkHost
 	if q.Offline && !r.pinned() {
 		return Fetched{}, noNetwork(r.Redacted())
@@ -152,13 +149,24 @@ func (c *copyJob) fetch(ctx context.Context, r *remote, q FetchRequest) (Fetched
 	q.Progress = c.tellFetch(r)
 	q.Agent = c.b.o.Agents[agentID]
 	began := time.Now()
-	found, err := c.b.o.Fetcher.Fetch(ctx, q)
+	found, err := c.b.fetch(ctx, r, q)
 	c.fetching += time.Since(began)
-	switch {
-	case errors.Is(err, ErrNotKept):
-		err = noNetwork(r.Redacted())
-	case err != nil && q.Agent == "" && r.overSSH() && ctx.Err() == nil:
+	if err != nil && q.Agent == "" && !q.Offline && r.overSSH() && ctx.Err() == nil {
 		err = &NoAgentError{err}
+	}
+	return found, err
+}
+
+// fetch asks the fetcher for r. Without leave for the network, what is not kept
+// is an error that tells of the leave.
+func (b *builder) fetch(ctx context.Context, r *remote, q FetchRequest) (Fetched, error) {
+	if b.o.Fetcher == nil {
+		return Fetched{}, fmt.Errorf("%s: nothing here can fetch it", r.Redacted())
+	}
+	q.Address = r.word
+	found, err := b.o.Fetcher.Fetch(ctx, q)
+	if errors.Is(err, ErrNotKept) {
+		err = noNetwork(r.Redacted())
 	}
 	return found, err
 }
@@ -226,7 +234,7 @@ func (c *copyJob) bring(ctx context.Context, r *remote) (pick, error) {
 	if r.Git {
 		return c.bringTree(ctx, r)
 	}
-	found, err := c.fetch(ctx, r, FetchRequest{Address: r.word, Checksum: r.checksum})
+	found, err := c.fetch(ctx, r, FetchRequest{Checksum: r.checksum})
 	if err != nil {
 		return pick{}, err
 	}
@@ -246,7 +254,7 @@ func (c *copyJob) bringTree(ctx context.Context, r *remote) (pick, error) {
 	}
 	dir := filepath.Join(temp.Path(), "tree")
 	_, err = c.fetch(ctx, r, FetchRequest{
-		Address: r.word, Checksum: r.commit.Commit, Ref: r.commit.Ref, Into: dir, KeepGitDir: r.keepGitDir && r.Subdir == "",
+		Checksum: r.commit.Commit, Ref: r.commit.Ref, Into: dir, KeepGitDir: r.keepGitDir && r.Subdir == "",
 	})
 	if err != nil {
 		return pick{}, errors.Join(err, temp.Close())

@@ -17,6 +17,7 @@
 package buildlog
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -28,7 +29,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
-	"time"
 
 	"docksmith/lib/flock"
 )
@@ -100,18 +100,11 @@ func (l *Log) Record(v any) {
 
 // encode writes v as one compact line without HTML escaping.
 func encode(v any) ([]byte, error) {
-	var b lineBuffer
+	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	err := e.Encode(v)
-	return b, err
-}
-
-type lineBuffer []byte
-
-func (b *lineBuffer) Write(p []byte) (int, error) {
-	*b = append(*b, p...)
-	return len(p), nil
+	return b.Bytes(), err
 }
 
 // Flush writes what waits: before something that may take long, so that a build
@@ -241,9 +234,3 @@ func (l *Log) create(step int) *os.File {
 	}
 	return f
 }
-
-// MaxBuilds and MaxAge are how many builds stay, and how long.
-const (
-	MaxBuilds = 100
-	MaxAge    = 30 * 24 * time.Hour
-)

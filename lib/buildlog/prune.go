@@ -14,6 +14,12 @@ import (
 	"docksmith/lib/flock"
 )
 
+// MaxBuilds and MaxAge are how many builds stay, and how long.
+const (
+	MaxBuilds = 100
+	MaxAge    = 30 * 24 * time.Hour
+)
+
 // sweptFile was touched when ages were last looked at.
 const sweptFile = ".swept"
 

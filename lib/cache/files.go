@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"strings"
 
 	"docksmith/lib/flock"
+	"docksmith/lib/oci"
 
 	"golang.org/x/sys/unix"
 )
@@ -79,13 +79,8 @@ func decodeJSON(data []byte, v document) error {
 
 // encodeJSON writes one compact line.
 func encodeJSON(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
+	line, err := oci.Marshal(v)
+	return append(line, '\n'), err
 }
 
 // tmpName is where files are written before they get their name.

@@ -22,21 +22,13 @@ import (
 // With Options.KeepGitDir, and without a Subdir, dir/.git is a repository of that
 // one commit.
 func (k *Kept) Tree(ctx context.Context, remote *dockerfile.Remote, dir string, o Options) (*Commit, error) {
-	c, err := k.tree(ctx, remote, dir, o)
+	m := &modules{k: k, o: o, left: o.limit()}
+	c, err := m.checkout(ctx, remote, dir, remote.Subdir, 0)
 	if err == nil {
 		err = settleModes(dir)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("fetch %s: %w", shown(remote), err)
-	}
-	return c, nil
-}
-
-func (k *Kept) tree(ctx context.Context, remote *dockerfile.Remote, dir string, o Options) (*Commit, error) {
-	m := &modules{k: k, o: o, left: o.limit()}
-	c, err := m.checkout(ctx, remote, dir, remote.Subdir, 0)
-	if err != nil {
-		return nil, err
 	}
 	return c, nil
 }
