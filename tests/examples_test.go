@@ -119,10 +119,11 @@ func testPostgres(t *testing.T, x *examples) {
 	x.build("postgres", "postgres", "--network=host")
 	c := x.config("postgres")
 	if !has(c.Volumes, "/var/lib/postgresql/data") || !has(c.ExposedPorts, "5432/tcp") || c.StopSignal != "SIGINT" || c.User != "" ||
-		c.Healthcheck == nil || !slices.Equal(c.Healthcheck.Test, []string{"CMD-SHELL", "pg_isready -U postgres"}) {
+		c.Healthcheck == nil || !slices.Equal(c.Healthcheck.Test, []string{"CMD-SHELL", "pg_isready -h 127.0.0.1 -U postgres"}) {
 		t.Errorf("the configuration is %+v", c)
 	}
 	s := x.serve("-e POSTGRES_DB=things postgres -c work_mem=2MB")
+	s.want("127.0.0.1:5432 - accepting connections", "pg_isready", "-h", "127.0.0.1")
 	psql := []string{"gosu", "postgres", "/usr/lib/postgresql/15/bin/psql", "-Atc"}
 	s.want("answer|42\ninitialised by|postgres\nmajor|15\n", append(psql, "SELECT * FROM facts ORDER BY name", "things")...)
 	s.want("2MB", append(psql, "SHOW work_mem", "things")...)
