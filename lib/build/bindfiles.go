@@ -41,12 +41,12 @@ func (f *bindFiles) find(ctx context.Context) error {
 	f.tree = t
 	info, err := t.files.Stat(f.path)
 	if err != nil {
-		return notFound(t, cleanPath(f.path), err)
+		return notFound(t, buildctx.Clean(f.path), err)
 	}
 	if info.Type != buildctx.File && info.Type != buildctx.Dir {
 		return fmt.Errorf("%s: neither a file nor a directory", f.path)
 	}
-	shown := cleanPath(f.path)
+	shown := buildctx.Clean(f.path)
 	// With a start the directory itself counts, not its content alone.
 	f.pick = pick{tree: t, shown: shown, name: path.Base(shown), start: ".", info: info}
 	if info.Path == "." && (f.src.stage == nil || len(f.src.stage.layers) == 0) {

@@ -91,7 +91,7 @@ func pickWord(t *tree, word string) ([]pick, error) {
 		if err != nil {
 			return nil, notFound(t, word, err)
 		}
-		shown := cleanPath(word)
+		shown := buildctx.Clean(word)
 		return []pick{{tree: t, shown: shown, name: path.Base(shown), info: info}}, nil
 	}
 	matches, err := t.files.Glob(word)
@@ -114,9 +114,9 @@ func pickWord(t *tree, word string) ([]pick, error) {
 func pickParents(t *tree, word string) ([]pick, error) {
 	start, rest := ".", strings.TrimLeft(word, "/")
 	if before, after, ok := strings.Cut(word, "/./"); ok {
-		start, rest = cleanPath(before), after
+		start, rest = buildctx.Clean(before), after
 	}
-	rest = cleanPath(rest)
+	rest = buildctx.Clean(rest)
 	var paths []string
 	var err error
 	switch {
@@ -182,15 +182,6 @@ func hasWildcard(word string) bool {
 		}
 	}
 	return false
-}
-
-// cleanPath makes an operand a path below the root of its tree.
-func cleanPath(p string) string {
-	p = strings.TrimPrefix(path.Clean("/"+p), "/")
-	if p == "" {
-		return "."
-	}
-	return p
 }
 
 // notFound words the absence of a source by where it was looked for.

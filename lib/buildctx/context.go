@@ -84,14 +84,14 @@ func (e *IgnoredError) Hint() string {
 // Ignored reports whether the rules hide operand, and by which rule. It asks the
 // rules alone: the path need not exist.
 func (c *Context) Ignored(operand string) (Rule, bool) {
-	return c.o.Ignore.Match(clean(operand))
+	return c.o.Ignore.Match(Clean(operand))
 }
 
 // Lstat describes the entry itself. Symbolic links among its parents are
 // followed inside the root; Info.Path tells where that led. A hidden entry is an
 // *IgnoredError, except for a hidden directory with something visible below it.
 func (c *Context) Lstat(operand string) (Info, error) {
-	p := clean(operand)
+	p := Clean(operand)
 	info, err := c.lstat(p)
 	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.EXDEV) {
 		var dir Info
@@ -144,7 +144,7 @@ func (c *Context) Resolve(operand string) (string, error) {
 // not followed.
 func (c *Context) resolve(operand string) (Info, error) {
 	at, links := Info{Path: ".", Type: Dir}, 0
-	todo := strings.Split(clean(operand), "/")
+	todo := strings.Split(Clean(operand), "/")
 	for len(todo) > 0 {
 		name := todo[0]
 		todo = todo[1:]
@@ -170,7 +170,7 @@ func (c *Context) resolve(operand string) (Info, error) {
 			return info, err
 		}
 		if links++; links > maxLinks {
-			return info, pathError("resolve", clean(operand), unix.ELOOP)
+			return info, pathError("resolve", Clean(operand), unix.ELOOP)
 		}
 		if strings.HasPrefix(info.Linkname, "/") {
 			at = Info{Path: ".", Type: Dir}
@@ -214,8 +214,9 @@ func (c *Context) checkVisible(info *Info) error {
 	return &IgnoredError{Path: info.Path, File: c.o.Ignore.name, Rule: c.o.Ignore.rules[decided]}
 }
 
-// clean turns an operand into a path below the root.
-func clean(operand string) string {
+// Clean turns an operand into a path below the root: ".." there is the root, and
+// so are "/" and "", which is written ".".
+func Clean(operand string) string {
 	p := path.Clean("/" + operand)
 	if p == "/" {
 		return "."

@@ -45,7 +45,7 @@ func (c *Context) Excluded(operand string) (rule string, ok bool) {
 	if HasMeta(operand) {
 		return "", false
 	}
-	if clean(operand) == "." {
+	if Clean(operand) == "." {
 		return c.excludesAll()
 	}
 	if _, err := c.Lstat(operand); err == nil {

@@ -21,7 +21,7 @@ func HasMeta(operand string) bool { return strings.ContainsAny(operand, `*?[\`) 
 // match the result is empty; only a malformed pattern and a system's refusal
 // are errors.
 func (c *Context) Glob(pattern string) ([]string, error) {
-	names := strings.Split(clean(pattern), "/")
+	names := strings.Split(Clean(pattern), "/")
 	for _, name := range names {
 		if _, err := filepath.Match(name, ""); err != nil {
 			return nil, pathError("glob", pattern, err)

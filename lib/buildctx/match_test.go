@@ -126,14 +126,14 @@ func FuzzIgnore(f *testing.F) {
 		if len(text) > 300 || len(path) > 100 || strings.Count(text, "*") > 12 || strings.Contains(text, "\x00") {
 			return
 		}
-		path = clean(path)
+		path = Clean(path)
 		if path == "." || strings.Contains(path, "\x00") {
 			return
 		}
 		// The text's own lines make paths that come near to matching.
 		paths := []string{path}
 		for line := range strings.Lines(text) {
-			if p := clean(strings.Trim(line, "!*/ \r\n") + "/" + path); p != "." {
+			if p := Clean(strings.Trim(line, "!*/ \r\n") + "/" + path); p != "." {
 				paths = append(paths, p)
 			}
 		}

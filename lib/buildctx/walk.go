@@ -30,7 +30,7 @@ func (c *Context) Walk(operand string, o WalkOptions) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		top, err := c.walkTop(operand)
 		if err != nil {
-			yield(Info{Path: clean(operand)}, err)
+			yield(Info{Path: Clean(operand)}, err)
 			return
 		}
 		w := &walker{c: c, base: top.Path, exclude: o.Exclude, yield: yield}
@@ -42,7 +42,7 @@ func (c *Context) Walk(operand string, o WalkOptions) iter.Seq2[Info, error] {
 // walkTop is Lstat without the question for visible children, which the walk
 // itself answers.
 func (c *Context) walkTop(operand string) (Info, error) {
-	p := clean(operand)
+	p := Clean(operand)
 	if dir := path.Dir(p); dir != "." {
 		parent, err := c.resolve(dir)
 		if err != nil {
