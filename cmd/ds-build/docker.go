@@ -31,7 +31,6 @@ var dockerFlags = map[string]string{
 	"debug":           "--progress=json tells all there is",
 	"D":               "--progress=json tells all there is",
 	"force-rm":        "nothing to remove: only a RUN that failed leaves a container, for a day",
-	"isolation":       "RUN steps are isolated as ds-exec does it",
 	"load":            "not needed: the image is in the store; ds-store export IMAGE | docker load gives it to docker",
 	"m":               limits,
 	"memory":          limits,

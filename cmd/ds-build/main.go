@@ -2,7 +2,10 @@
 package main
 
 import (
+	"strings"
+
 	"docksmith/lib/cli"
+	"docksmith/lib/sandbox"
 )
 
 const long = `
@@ -38,6 +41,7 @@ type options struct {
 	target    string
 	platform  string
 	network   string
+	isolation string
 	compress  string
 	iidfile   string
 	metadata  string
@@ -78,6 +82,7 @@ func (o *options) declare(f *cli.Flags) {
 	f.BoolVar(&o.noCache, "no-cache", false, "run every step, whatever the cache knows")
 	f.IntVarP(&o.jobs, "jobs", "j", 0, "execute at most `N` steps at the same time; default: as many as make's jobserver or the processors allow")
 	f.StringVar(&o.network, "network", "none", "what RUN steps may reach: `none` or host")
+	f.StringVar(&o.isolation, "isolation", "", "isolate RUN steps as far as `LEVEL` says: full, user, chroot, none, or auto")
 	f.StringArrayVar(&o.hosts, "add-host", nil, "put `NAME:ADDRESS` into the /etc/hosts of RUN steps; may be repeated")
 	f.StringVar(&o.platform, "platform", "", "build for `OS/ARCH[/VARIANT]` instead of this machine")
 	f.StringArrayVar(&o.labels, "label", nil, "add a label, `NAME=VALUE`, to the image; may be repeated")
@@ -96,6 +101,7 @@ func (o *options) declare(f *cli.Flags) {
 	f.Complete("target", "stage")
 	f.Complete("allow", "network.host,security.insecure")
 	f.Complete("network", "none,host")
+	f.Complete("isolation", strings.Join(sandbox.Isolations, ","))
 	f.Complete("compress", "gzip,zstd,none")
 	f.Complete("iidfile", "file")
 	f.Complete("metadata-file", "file")

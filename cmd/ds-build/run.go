@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -140,6 +141,9 @@ func (o *options) settings() (settings, error) {
 			return v, cli.Usagef("--platform: %v", err)
 		}
 	}
+	if o.isolation != "" && !slices.Contains(sandbox.Isolations, o.isolation) {
+		return v, cli.Usagef("--isolation=%s: it is one of %s", o.isolation, strings.Join(sandbox.Isolations, ", "))
+	}
 	if o.network != build.NetworkNone && o.network != build.NetworkHost {
 		return v, cli.Usagef("--network=%s: want none or host", o.network)
 	}
@@ -227,7 +231,7 @@ func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
 	}
 	result, err := build.Build(ctx, b.in.plan, build.Options{
 		Store:  b.store,
-		Runner: runner{}, Cache: known, Account: account,
+		Runner: runner{isolation: b.o.isolation}, Cache: known, Account: account,
 		Context: b.in.context, Contexts: further.named, Index: b.in.index, View: sandbox.OverlayView,
 		Args: b.settings.args, Target: b.o.target, NoCache: b.o.noCache, NoOverlay: b.o.noOverlay, Network: b.o.network,
 		AllowHostNetwork: b.settings.allowHost, Insecure: b.settings.insecure,

@@ -20,8 +20,8 @@ import (
 	"docksmith/lib/sandbox"
 )
 
-// runner runs commands through ds-exec: the one isolation there is.
-type runner struct{}
+// runner runs commands through ds-exec, which isolates them.
+type runner struct{ isolation string }
 
 // statusOurs is what ds-exec exits with when it could not run the command.
 const statusOurs = 125
@@ -49,7 +49,7 @@ func findProgram(name string) string {
 }
 
 // Run implements build.Runner.
-func (runner) Run(ctx context.Context, c build.Container) (res build.RunResult, err error) {
+func (r runner) Run(ctx context.Context, c build.Container) (res build.RunResult, err error) {
 	for _, s := range c.Sockets {
 		p, err := serveAgent(c.Dir, s)
 		if err != nil {
@@ -76,6 +76,9 @@ func (runner) Run(ctx context.Context, c build.Container) (res build.RunResult, 
 	}
 	defer w.close()
 	args := append([]string{"run", "--no-record", "--status-fd", "3"}, w.args()...)
+	if r.isolation != "" {
+		args = append(args, "--isolation", r.isolation)
+	}
 	cmd := exec.CommandContext(ctx, findProgram("ds-exec"), append(args, c.Dir)...)
 	cmd.Stdout, cmd.Stderr = c.Output, c.Output
 	cmd.ExtraFiles = append([]*os.File{says}, w.files()...)

@@ -126,7 +126,11 @@ func listen(r io.Reader, stdio *cli.IO) (pid int, err error) {
 			if e.Status != nil {
 				status = *e.Status
 			}
-			return 0, &cli.StatusError{Status: status, Err: errors.New(e.Message)}
+			err := errors.New(e.Message)
+			if e.Hint != "" {
+				err = cli.WithHint(err, "%s", e.Hint)
+			}
+			return 0, &cli.StatusError{Status: status, Err: err}
 		}
 	}
 }

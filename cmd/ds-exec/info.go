@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"text/tabwriter"
 
 	"docksmith/lib/cli"
@@ -26,15 +25,7 @@ the outcome, 1 when nothing could be tried.
 			if len(args) > 0 {
 				return cli.Usagef("unexpected operand %q", args[0])
 			}
-			root, err := io.Root()
-			if err != nil {
-				return err
-			}
-			o := sandbox.SurveyOptions{Dir: root, UserNamespace: enterNamespace(io)}
-			if _, err := os.Stat(root); err != nil {
-				o.Dir = "" // no store yet
-			}
-			s, err := sandbox.TakeSurvey(o)
+			s, err := survey(io, enterNamespace(io))
 			if err != nil {
 				return err
 			}

@@ -70,6 +70,7 @@ func (s *settings) state(b *sandbox.Bundle, dir string) (st container.State, err
 	st = container.State{
 		OCIVersion: b.Spec.Version, ID: s.Name, Name: s.name, Status: container.Creating,
 		Command: s.Args, Image: b.Spec.Annotations[annotationImage], StopSignal: b.Spec.Annotations[annotationStopSignal],
+		Isolation: string(s.Level()), Without: s.Without(),
 		OwnBundle: s.remove || s.ownBundle, Remove: s.remove, Terminal: s.Terminal,
 	}
 	if len(st.Command) == 0 && b.Spec.Process != nil {

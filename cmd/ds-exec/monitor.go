@@ -214,7 +214,11 @@ func (m *monitor) drain() {
 // fail tells the starter why there is no container, who removes the record.
 func (m *monitor) fail(err error) error {
 	stated := statusOf(err)
-	m.report.write(event{Type: "error", Message: err.Error(), Status: &stated.Status})
+	e := event{Type: "error", Message: err.Error(), Status: &stated.Status}
+	if errors.Is(err, sandbox.ErrIsolation) {
+		e.Hint = isolationHint
+	}
+	m.report.write(e)
 	return stated
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -22,7 +23,7 @@ func (s *settings) parse(io *cli.IO, command []string) (err error) {
 			return cli.Usagef("an option and its --no- form are both given")
 		}
 	}
-	if err := s.life.check(); err != nil {
+	if err := errors.Join(s.checkLevel(), s.life.check()); err != nil {
 		return err
 	}
 	s.NoSeccomp = s.noSeccomp

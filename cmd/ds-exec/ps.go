@@ -73,14 +73,14 @@ func printRecords(stdio *cli.IO, list []container.State) error {
 
 func printTable(stdio *cli.IO, list []container.State, whole bool, now time.Time) error {
 	w := tabwriter.NewWriter(stdio.Stdout, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "CONTAINER ID\tIMAGE\tCOMMAND\tCREATED\tSTATUS\tPORTS\tNAMES")
+	fmt.Fprintln(w, "CONTAINER ID\tIMAGE\tCOMMAND\tCREATED\tSTATUS\tISOLATION\tPORTS\tNAMES")
 	for _, s := range list {
 		command := strconv.Quote(strings.Join(s.Command, " "))
 		if r := []rune(command); !whole && len(r) > 20 {
 			command = string(r[:18]) + "…\""
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s ago\t%s\t\t%s\n", cut(s.ID, shortID, whole), cut(s.Image, 40, whole), command,
-			ago(now.Sub(s.Created)), describe(s, now), s.Name)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s ago\t%s\t%s\t\t%s\n", cut(s.ID, shortID, whole), cut(s.Image, 40, whole), command,
+			ago(now.Sub(s.Created)), describe(s, now), isolation(s), s.Name)
 	}
 	return w.Flush()
 }
@@ -107,6 +107,14 @@ func describe(s container.State, now time.Time) string {
 		d += ", out of memory"
 	}
 	return d
+}
+
+// isolation is the level, and what was turned off of it.
+func isolation(s container.State) string {
+	if len(s.Without) == 0 {
+		return s.Isolation
+	}
+	return s.Isolation + " without " + strings.Join(s.Without, ", ")
 }
 
 // ago is a span of time as Docker says it.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"docksmith/lib/cli"
@@ -27,6 +28,7 @@ type settings struct {
 	seccomp, noSeccomp    bool
 	namespaces            bool
 	rootless, noRootless  bool
+	level                 string
 	interactive, terminal bool
 	life
 	statusFD, secretsFD int
@@ -68,6 +70,7 @@ func (s *settings) declare(f *cli.Flags) {
 	f.StringVarP(&s.memory, "memory", "m", "", "limit memory to `SIZE` bytes, or with a suffix k, m, g, t")
 	f.Float64Var(&s.Limits.CPUs, "cpus", 0, "limit processor time to `N` processors' worth")
 	f.Int64Var(&s.Limits.Pids, "pids-limit", 0, "limit processes and threads to `N`")
+	f.StringVar(&s.level, "isolation", "", "isolate as far as `LEVEL` says: full, user, chroot, none, or auto")
 	f.BoolVar(&s.namespaces, "namespaces", false, "isolate by namespaces (the default)")
 	f.BoolVar(&s.NoNamespaces, "no-namespaces", false, "share everything but the file system with the machine")
 	f.BoolVar(&s.seccomp, "seccomp", false, "filter system calls (the default)")
@@ -85,6 +88,7 @@ func (s *settings) declare(f *cli.Flags) {
 	f.Complete("workdir", "dir")
 	f.Complete("pid-file", "file")
 	f.Complete("network", "none,host")
+	f.Complete("isolation", strings.Join(sandbox.Isolations, ","))
 }
 
 func (s *settings) run(ctx context.Context, io *cli.IO, args []string) (err error) {
@@ -132,20 +136,6 @@ func (s *settings) run(ctx context.Context, io *cli.IO, args []string) (err erro
 
 func interrupts(sig syscall.Signal) bool {
 	return sig == syscall.SIGINT || sig == syscall.SIGTERM || sig == syscall.SIGHUP
-}
-
-// enter makes an ordinary user root in a user namespace.
-func (s *settings) enter(io *cli.IO) error {
-	if os.Geteuid() == 0 {
-		if s.rootless && !sandbox.InUserNamespace() {
-			return cli.Usagef("--rootless: already root: run as an ordinary user for a user namespace")
-		}
-		return nil
-	}
-	if s.noRootless {
-		return cli.WithHint(errors.New("--no-rootless: an ordinary user cannot make a container without a user namespace"), "run as root")
-	}
-	return enterNamespace(io)
 }
 
 // exec runs the container. A first SIGINT, SIGTERM or SIGHUP is the command's
@@ -213,5 +203,5 @@ func statusOf(err error) *cli.StatusError {
 	case errors.Is(err, sandbox.ErrCommandNotInvocable):
 		status = statusNotInvocable
 	}
-	return &cli.StatusError{Status: status, Err: err}
+	return &cli.StatusError{Status: status, Err: refusal(err)}
 }

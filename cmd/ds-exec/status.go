@@ -38,6 +38,7 @@ type event struct {
 	OOM        bool   `json:"oom,omitempty"`
 	PeakMemory int64  `json:"peakMemory,omitempty"`
 	Message    string `json:"message,omitempty"`
+	Hint       string `json:"hint,omitempty"`
 }
 
 func (s *status) started(pid int) { s.write(event{Type: "started", PID: pid}) }

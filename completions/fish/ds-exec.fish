@@ -26,6 +26,7 @@ complete -c ds-exec -n '__fish_seen_subcommand_from run' -l network -x -a 'none 
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -s m -l memory -x -d 'limit memory to SIZE bytes, or with a suffix k, m, g, t'
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -l cpus -x -d 'limit processor time to N processors\' worth'
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -l pids-limit -x -d 'limit processes and threads to N'
+complete -c ds-exec -n '__fish_seen_subcommand_from run' -l isolation -x -a 'full user chroot none auto' -d 'isolate as far as LEVEL says: full, user, chroot, none, or auto'
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -l namespaces -d 'isolate by namespaces (the default)'
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -l no-namespaces -d 'share everything but the file system with the machine'
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -l seccomp -d 'filter system calls (the default)'

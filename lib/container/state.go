@@ -65,6 +65,9 @@ type State struct {
 	// StopSignal asks the command to end; "" is SIGTERM.
 	StopSignal string `json:"stopSignal,omitempty"`
 	Terminal   bool   `json:"terminal,omitempty"`
+	// Isolation is the level, and Without what was turned off of it.
+	Isolation string   `json:"isolation,omitempty"`
+	Without   []string `json:"without,omitempty"`
 	// Options is of whoever runs the container.
 	Options json.RawMessage `json:"options,omitempty"`
 }

@@ -43,12 +43,10 @@ next:
 // Capabilities names those that the caller has and may hand on, with CAP_: all,
 // for root on the machine or in a user namespace, unless something took some away.
 func Capabilities() ([]string, error) {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if err := unix.Capget(&header, &data[0]); err != nil {
-		return nil, fmt.Errorf("read capabilities: %w", err)
+	has, err := callersCaps()
+	if err != nil {
+		return nil, err
 	}
-	has := capSet(data[0].Permitted) | capSet(data[1].Permitted)<<32
 	names := []string{}
 	for n, name := range capNames {
 		if has.has(n) {
@@ -56,6 +54,15 @@ func Capabilities() ([]string, error) {
 		}
 	}
 	return names, nil
+}
+
+func callersCaps() (capSet, error) {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return 0, fmt.Errorf("read capabilities: %w", err)
+	}
+	return capSet(data[0].Permitted) | capSet(data[1].Permitted)<<32, nil
 }
 
 // capSets are the five sets of a process.

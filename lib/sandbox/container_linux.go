@@ -53,6 +53,10 @@ func containerOf(spec *specs.Spec, o Options) *container {
 // newContainer checks what is asked for and makes what does not need the
 // container's namespaces. Who gets one removes its cgroup.
 func newContainer(b *Bundle, o Options) (*container, error) {
+	o, err := o.isolated()
+	if err != nil {
+		return nil, err
+	}
 	spec, err := o.apply(b.Spec)
 	if err != nil {
 		return nil, err

@@ -25,7 +25,11 @@ import (
 // makes it.
 func Enter(ctx context.Context, in Joint, spec *specs.Spec, o Options) (Result, error) {
 	failed := Result{Status: 125}
-	spec, err := o.apply(spec)
+	o, err := o.isolated()
+	if err != nil {
+		return failed, err
+	}
+	spec, err = o.apply(spec)
 	if err != nil {
 		return failed, err
 	}
@@ -83,6 +87,13 @@ func (t *thread) join(c *container, in Joint, flags int) error {
 		defer closeAll(fds)
 		p.enter = fds[0]
 	}
+	if flags == 0 {
+		dir, err := in.bareRoot()
+		if err != nil {
+			return err
+		}
+		return t.startBare(c, p, dir)
+	}
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return fmt.Errorf("unshare: %w", err)
 	}
@@ -110,6 +121,19 @@ func (t *thread) join(c *container, in Joint, flags int) error {
 		}
 	}
 	return p.finish(t.command)
+}
+
+// bareRoot is the root of the container's process.
+func (in Joint) bareRoot() (int, error) {
+	fd, err := unix.Open("/proc/"+strconv.Itoa(in.PID)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("enter root: %w", err)
+	}
+	if err := unix.PidfdSendSignal(int(in.PIDFD.Fd()), 0, nil, 0); err != nil { // else it may be another's
+		unix.Close(fd)
+		return -1, fmt.Errorf("enter root: %w", err)
+	}
+	return fd, nil
 }
 
 // namespaceFiles are those of /proc/PID/ns, without the user namespace's.

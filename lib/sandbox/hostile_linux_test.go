@@ -33,7 +33,7 @@ func TestPivotFailureIsFatal(t *testing.T) {
 	cmd := exec.Command(self, b.dir)
 	cmd.Env = append(os.Environ(), probeVariable+"=pivot")
 	out, err := cmd.CombinedOutput()
-	if err != nil || !bytes.Contains(out, []byte("refused: pivot_root: no buffer space")) {
+	if err != nil || !bytes.Contains(out, []byte("refused: not on this machine: pivot_root: no buffer space")) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

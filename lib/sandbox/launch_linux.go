@@ -124,6 +124,10 @@ func (p *process) begin(prog *program, stdio [3]int, ready, socket int, begin []
 	if p.enter >= 0 {
 		prog.add("enter user namespace", unix.SYS_SETNS, uintptr(p.enter), unix.CLONE_NEWUSER)
 	}
+	if p.root >= 0 {
+		prog.add("change root", unix.SYS_FCHDIR, uintptr(p.root))
+		prog.add("change root", unix.SYS_CHROOT, prog.text("."))
+	}
 	prog.closeAll(free)
 	for _, fstype := range begin {
 		fs := prog.add("open "+fstype, unix.SYS_FSOPEN, prog.text(fstype), unix.FSOPEN_CLOEXEC)

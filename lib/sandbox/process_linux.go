@@ -32,6 +32,7 @@ type process struct {
 	gate     int  // where it waits to be started, or -1
 	outlives bool // the program that makes it
 	enter    int  // a user namespace to enter first, or -1
+	root     int  // a directory to change its root to, or -1
 	users    *userNamespace
 	newFlags int  // of the namespaces that it makes with that
 	keyring  bool // the caller's session keyring instead of one of its own
@@ -95,7 +96,7 @@ func (c *container) readProcess() (*process, error) {
 	p := &process{
 		argv: sp.Args, env: sp.Env, cwd: path.Clean(sp.Cwd), umask: 0o022, noNew: sp.NoNewPrivileges,
 		cgroupNS: c.newNamespace(specs.CgroupNamespace), stdio: [3]*os.File{c.opts.Stdin, c.opts.Stdout, c.opts.Stderr},
-		terminal: sp.Terminal, preserve: c.opts.PreserveFDs, keyring: c.opts.SharedKeyring, gate: -1, enter: -1,
+		terminal: sp.Terminal, preserve: c.opts.PreserveFDs, keyring: c.opts.SharedKeyring, gate: -1, enter: -1, root: -1,
 	}
 	if p.outlives = c.outlives; c.gate != nil {
 		p.gate, p.outlives = int(c.gate.Fd()), true
@@ -167,14 +168,27 @@ func (c *container) settle(p *process) (err error) {
 	if c.command != "" {
 		command = c.command
 	}
-	p.path, err = findCommand(command, p.env, p.cwd)
+	p.path, err = findCommand(command, p.env, p.cwd, p.stat)
 	return err
+}
+
+// stat looks at a file of the root that the process will have.
+func (p *process) stat(name string, st *unix.Stat_t) error {
+	if p.root < 0 {
+		return unix.Stat(name, st)
+	}
+	fd, err := openIn(p.root, name, unix.O_PATH|unix.O_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Fstat(fd, st)
 }
 
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // findCommand searches the PATH as a shell would, in the container's root.
-func findCommand(name string, env []string, cwd string) (string, error) {
+func findCommand(name string, env []string, cwd string, stat func(string, *unix.Stat_t) error) (string, error) {
 	dirs := defaultPath
 	for _, e := range env {
 		if v, ok := strings.CutPrefix(e, "PATH="); ok {
@@ -194,7 +208,7 @@ func findCommand(name string, env []string, cwd string) (string, error) {
 			f = path.Join(cwd, f)
 		}
 		var st unix.Stat_t
-		switch err := unix.Stat(f, &st); {
+		switch err := stat(f, &st); {
 		case name == "" || err == unix.ENOENT || err == unix.ENOTDIR:
 		case err != nil:
 			verdict = fmt.Errorf("%q: %w: %w", name, ErrCommandNotInvocable, err)

@@ -284,7 +284,7 @@ func pivot(r *rootfs.Root) error {
 		return fmt.Errorf("enter root: %w", err)
 	}
 	if err := unix.PivotRoot(".", "."); err != nil {
-		return fmt.Errorf("pivot_root: %w: the machine's root may be an initramfs, which cannot be left", err)
+		return fmt.Errorf("%w: pivot_root: %w: the machine's root may be an initramfs, which cannot be left", ErrIsolation, err)
 	}
 	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
 		return fmt.Errorf("unmount the old root: %w", err)

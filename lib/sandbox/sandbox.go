@@ -95,6 +95,11 @@ type Options struct {
 	Secrets map[string][]byte `json:"-"`
 	// Limits are applied by a cgroup made for the container.
 	Limits Limits `json:"limits,omitzero"`
+	// Isolation is the level. "" is IsolationFull, in a user namespace
+	// IsolationUser, and as far as the other options let it.
+	Isolation Isolation `json:"isolation,omitempty"`
+	// Because is why a weak level was chosen, for Warn. Optional.
+	Because string `json:"because,omitempty"`
 	// NoSeccomp runs without a seccomp filter.
 	NoSeccomp bool `json:"noSeccomp,omitempty"`
 	// NoNamespaces keeps every namespace of the caller but the mount namespace,

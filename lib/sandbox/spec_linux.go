@@ -93,6 +93,11 @@ func (o Options) apply(orig *specs.Spec) (*specs.Spec, error) {
 	}
 	p.Terminal = p.Terminal || o.Terminal
 	l.Namespaces = o.namespaces(l.Namespaces)
+	if o.Isolation == IsolationNone {
+		if err := unlock(&p, &l); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case len(p.Args) == 0:
 		return nil, errors.New("no command: neither the bundle nor the command line names one")
@@ -133,18 +138,4 @@ func hasNamespace(s *specs.Spec, kind specs.LinuxNamespaceType) bool {
 		}
 	}
 	return false
-}
-
-// warnings are the sentences about isolation that was turned off.
-func (o Options) warnings() []string {
-	var w []string
-	if o.NoNamespaces {
-		w = append(w, "no namespaces: the command shares processes, network, IPC and host name with the machine")
-	} else if o.Network == "host" {
-		w = append(w, "network host: the command uses the machine's network")
-	}
-	if o.NoSeccomp {
-		w = append(w, "no seccomp: every system call is allowed")
-	}
-	return w
 }

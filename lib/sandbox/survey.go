@@ -1,23 +1,5 @@
 package sandbox
 
-// Isolation is how far a container is kept apart from the machine. Each level
-// has what the next one has, and more.
-type Isolation string
-
-// The levels, strongest first.
-const (
-	// IsolationFull is every namespace, limits, the root's own ids and the filter
-	// of system calls. It takes root.
-	IsolationFull Isolation = "full"
-	// IsolationUser is the same in a user namespace, as an ordinary user.
-	IsolationUser Isolation = "user"
-	// IsolationChroot is a root of its own and the filter, and nothing else: the
-	// machine's processes, network, IPC and host name are shared.
-	IsolationChroot Isolation = "chroot"
-	// IsolationNone is a root of its own, and whatever the caller may do.
-	IsolationNone Isolation = "none"
-)
-
 // Trial is one thing that containers are made with, and what came of trying it.
 type Trial struct {
 	Area string `json:"area"` // namespaces, processes, files, limits, ids, network

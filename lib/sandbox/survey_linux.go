@@ -84,7 +84,8 @@ func (t *surveyor) level() Isolation {
 		return IsolationUser
 	case all:
 		return IsolationFull
-	case t.ok("namespaces", "mount") && t.ok("processes", "pivot_root", "seccomp"):
+	case t.ok("processes", "seccomp", "pivot_root") && t.ok("namespaces", "mount"),
+		t.ok("processes", "seccomp", "chroot") && !t.ok("namespaces", "mount"):
 		return IsolationChroot
 	}
 	return IsolationNone
@@ -126,14 +127,8 @@ func (t *surveyor) namespaces(userErr error) {
 	}
 	t.add("namespaces", "user", userErr, "set the sysctls user.max_user_namespaces, and kernel.unprivileged_userns_clone=1 or "+
 		"kernel.apparmor_restrict_unprivileged_userns=0 where there are such", note)
-	for _, n := range []struct {
-		name string
-		flag uintptr
-	}{
-		{"mount", unix.CLONE_NEWNS}, {"pid", unix.CLONE_NEWPID}, {"ipc", unix.CLONE_NEWIPC}, {"uts", unix.CLONE_NEWUTS},
-		{"network", unix.CLONE_NEWNET}, {"cgroup", unix.CLONE_NEWCGROUP}, {"time", unix.CLONE_NEWTIME},
-	} {
-		err := attempt(0, func(p *program) { p.add("unshare", unix.SYS_UNSHARE, n.flag) })
+	for _, n := range namespaceKinds {
+		err := attempt(0, func(p *program) { p.add("unshare", unix.SYS_UNSHARE, uintptr(n.flag)) })
 		t.add("namespaces", n.name, err, "run as root, or where user namespaces are allowed; inside a container, with CAP_SYS_ADMIN", "")
 	}
 }
@@ -146,6 +141,8 @@ func (t *surveyor) processes() {
 		p.add("pivot_root", unix.SYS_PIVOT_ROOT, dir, dir)
 	})
 	t.add("processes", "pivot_root", err, "it cannot be done in a chroot or from an initramfs: start from a real root", "")
+	err = attempt(0, func(p *program) { p.add("chroot", unix.SYS_CHROOT, p.text(t.dir)) })
+	t.add("processes", "chroot", err, "run as root, or where user namespaces are allowed; inside a container, with CAP_SYS_CHROOT", "")
 	err = attempt(0, func(p *program) {
 		p.prctl("set no_new_privs", unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 		p.seccomp([]unix.SockFilter{{Code: bpfReturn, K: retAllow}})

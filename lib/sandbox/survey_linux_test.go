@@ -3,6 +3,8 @@ package sandbox
 import (
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -35,7 +37,7 @@ func TestSurveyLeavesNothing(t *testing.T) {
 }
 
 func TestSurveyLevel(t *testing.T) {
-	all := []string{"mount", "pid", "ipc", "uts", "network", "cgroup", "pivot_root", "seccomp"}
+	all := []string{"mount", "pid", "ipc", "uts", "network", "cgroup", "pivot_root", "seccomp", "chroot"}
 	level := func(lacking string) Isolation {
 		s := &surveyor{}
 		for i, name := range all {
@@ -44,7 +46,7 @@ func TestSurveyLevel(t *testing.T) {
 				area = "processes"
 			}
 			var err error
-			if name == lacking {
+			if slices.Contains(strings.Fields(lacking), name) {
 				err = unix.EPERM
 			}
 			s.add(area, name, err, "none", "")
@@ -57,7 +59,7 @@ func TestSurveyLevel(t *testing.T) {
 	}
 	for lacking, want := range map[string]Isolation{
 		"": strongest, "pid": IsolationChroot, "network": IsolationChroot, "cgroup": IsolationChroot,
-		"mount": IsolationNone, "pivot_root": IsolationNone, "seccomp": IsolationNone,
+		"mount": IsolationChroot, "mount chroot": IsolationNone, "mount seccomp": IsolationNone, "pivot_root": IsolationNone, "seccomp": IsolationNone,
 	} {
 		if got := level(lacking); got != want {
 			t.Errorf("without %q: %s, want %s", lacking, got, want)

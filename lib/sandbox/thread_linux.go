@@ -103,7 +103,9 @@ func (t *thread) make(c *container) (err error) {
 		return err
 	}
 	t.ownTTY = p.ownTTY
-	if err := t.leaveHost(c, p); err != nil {
+	if err := t.leaveHost(c, p); c.bare(err) {
+		return t.makeBare(c, p)
+	} else if err != nil {
 		return err
 	}
 	if c.newNamespace(specs.PIDNamespace) && !c.opts.NoInit {
@@ -154,8 +156,9 @@ func (t *thread) startCommand(c *container, p *process) (err error) {
 func (t *thread) newNamespaces(c *container, p *process) error {
 	if c.wanted == nil {
 		// The cgroup namespace is made by the command, once it is in its cgroup.
-		if err := unix.Unshare(c.newFlags() &^ unix.CLONE_NEWCGROUP); err != nil {
-			return fmt.Errorf("unshare namespaces: %w", err)
+		flags := c.newFlags() &^ unix.CLONE_NEWCGROUP
+		if err := unix.Unshare(flags); err != nil {
+			return c.unshareRemedy(flags, err)
 		}
 		return nil
 	}
@@ -169,7 +172,7 @@ func (t *thread) newNamespaces(c *container, p *process) error {
 // new namespace have been cut off from the host's.
 func (t *thread) leaveHost(c *container, p *process) (err error) {
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
-		return fmt.Errorf("unshare: %w", err)
+		return c.unshareRemedy(0, err)
 	}
 	unix.Umask(0o022)
 	if t.hostNS, err = unix.Open("/proc/thread-self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
@@ -193,7 +196,7 @@ func (t *thread) leaveHost(c *container, p *process) (err error) {
 		return err
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("make mounts private: %w: in a chroot this cannot work", err)
+		return fmt.Errorf("isolation %s: %w: make mounts private: %w: in a chroot this cannot work", c.opts.Level(), ErrIsolation, err)
 	}
 	return nil
 }
