@@ -19,7 +19,7 @@ func (b *builder) check(s *plan.Stage) error {
 }
 
 func (b *builder) checkStep(st *plan.Step) error {
-	for _, f := range st.Flags {
+	for _, f := range st.Flags() {
 		if err := b.checkFlag(st, f); err != nil {
 			return b.fault(st.Line, err)
 		}

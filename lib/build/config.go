@@ -246,13 +246,13 @@ func triggerSource(st *plan.Step) string {
 	if len(text) >= len(st.Op) && strings.EqualFold(text[:len(st.Op)], st.Op) {
 		text = strings.TrimSpace(text[len(st.Op):])
 	}
-	if text == "" && st.Trigger != nil {
-		text = stepText(st.Trigger)
+	if text == "" && st.Trigger() != nil {
+		text = stepText(st.Trigger())
 	}
 	var b strings.Builder
 	b.WriteString(text)
-	if st.Trigger != nil {
-		for _, d := range st.Trigger.Heredocs {
+	if t := st.Trigger(); t != nil {
+		for _, d := range t.Heredocs() {
 			b.WriteString("\n" + d.Text + d.Name)
 		}
 	}

@@ -138,7 +138,7 @@ func (c *copyJob) setFlags() error {
 }
 
 func (c *copyJob) setSources() error {
-	docs := c.st.Heredocs
+	docs := c.st.Heredocs()
 	for _, w := range c.st.Args[:len(c.st.Args)-1] {
 		if name, ok := dockerfile.HeredocWord(w); ok && len(docs) > 0 {
 			doc := document{name: name, text: docs[0].Text}
@@ -199,7 +199,7 @@ func (c *copyJob) destText() string {
 func (c *copyJob) preimage() *cache.Preimage {
 	p := c.b.newPreimage(c.s, c.st)
 	flags := []string{c.st.Op}
-	for _, f := range c.st.Flags {
+	for _, f := range c.st.Flags() {
 		if f.Name == "exclude" || f.Name == "link" || f.Name == "parents" || f.Name == "unpack" {
 			flags = append(flags, "--"+f.Name+"="+f.Value)
 		}

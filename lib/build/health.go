@@ -24,7 +24,7 @@ func healthcheck(s *plan.Step) (*oci.Healthcheck, error) {
 	if s.Form == dockerfile.FormShell {
 		h.Test[0] = "CMD-SHELL"
 	}
-	for _, f := range s.Flags {
+	for _, f := range s.Flags() {
 		if f.Name == "retries" {
 			n, err := strconv.Atoi(f.Value)
 			if err != nil || n < 0 {

@@ -201,6 +201,6 @@ func (b *builder) stageName(i int) string {
 func filesStep(p *plan.Stage, name string) *plan.Step {
 	return &plan.Step{
 		Op: dockerfile.Copy, Line: p.Line, Args: []string{".", "/"},
-		Flags: []plan.Flag{{Name: "from", Value: name}},
+		Extra: &plan.Extra{Flags: []plan.Flag{{Name: "from", Value: name}}},
 	}
 }

@@ -72,7 +72,7 @@ func (r *runJob) insecure() bool {
 // Others belong to the shell's own syntax and go back to where they stood.
 func (r *runJob) setCommand() error {
 	r.args = slices.Clone(r.st.Args)
-	if docs := r.st.Heredocs; len(docs) > 0 {
+	if docs := r.st.Heredocs(); len(docs) > 0 {
 		if len(r.args) != 1 || r.st.Form != dockerfile.FormShell {
 			return errors.New("a here-document needs the shell form")
 		}

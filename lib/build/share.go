@@ -77,7 +77,7 @@ func (b *builder) commonID(w *work) string {
 // in the key.
 func flagWords(st *plan.Step) string {
 	var words []string
-	for _, f := range st.Flags {
+	for _, f := range st.Flags() {
 		words = append(words, f.Name, f.Value)
 	}
 	return jsonWords(words)

@@ -199,7 +199,7 @@ func stepText(st *plan.Step) string {
 		return shownText(st, st.Text)
 	}
 	words := []string{st.Op}
-	for _, f := range st.Flags {
+	for _, f := range st.Flags() {
 		words = append(words, "--"+f.Name+"="+f.Value)
 	}
 	return shownText(st, strings.Join(append(words, st.Args...), " "))

@@ -14,10 +14,19 @@ var (
 	notTriggers = []string{From, Maintainer, Onbuild}
 )
 
+// isOp tells whether a word is an instruction's name.
+func isOp(word string) bool {
+	switch word {
+	case Add, Arg, Cmd, Copy, Entrypoint, Env, Expose, From, Healthcheck, Label,
+		Maintainer, Onbuild, Run, Shell, Stopsignal, User, Volume, Workdir:
+		return true
+	}
+	return false
+}
+
 // opNamed finds an instruction by its name in any case.
 func opNamed(word string) (op string, ok bool) {
-	switch word { // as most are written
-	case Run, Copy, Env, Arg, From, Label, Cmd, Workdir, Expose, Entrypoint, User, Add:
+	if isOp(word) {
 		return word, true
 	}
 	for _, op := range ops {
@@ -54,7 +63,10 @@ func (p *parser) arguments(in *Instruction, rest string) (err error) {
 			p.words = append(p.words, rest)
 		}
 	}
-	if len(p.words) > 0 {
+	switch {
+	case in.Op == From: // they become a stage
+		in.Args = p.words
+	case len(p.words) > 0:
 		in.Args = p.take()
 	}
 	return err

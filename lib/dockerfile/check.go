@@ -44,11 +44,10 @@ func Check(f *File, o CheckOptions) []Finding {
 	c := &checker{f: f, o: o, x: Expander{f.Escape}, found: map[string]*findings{}, told: map[string]bool{}, hidden: map[string]hiding{}}
 	c.casing()
 	c.globals = c.header(o.Args, nil)
-	c.defaults = c.header(nil, samplePlatform)
 	c.stages()
 	c.walk()
 	for _, in := range f.Args {
-		c.written(in.Op, argNames(in), in.Line, in.notes)
+		c.writtenStep(in)
 	}
 	return c.all()
 }
@@ -60,11 +59,13 @@ type checker struct {
 	x     Expander
 	found map[string]*findings
 
-	globals, defaults map[string]variable // of FROM lines: for this build; without build arguments
-	parents           []int               // the stage that each stage begins with, or -1
-	images            []string            // the image that it begins with; empty if unknown
+	globals  *scope   // of FROM lines: for this build
+	defaults *scope   // the same without build arguments; nil until somebody asks
+	parents  []int    // the stage that each stage begins with, or -1
+	images   []string // the image that it begins with; empty if unknown
 
 	scope     *scope
+	fromWords []string        // those of the current FROM
 	told      map[string]bool // undefined names of the current instruction
 	suggested int
 	pairs     []pair            // those of the current ENV
@@ -81,7 +82,7 @@ func (c *checker) casing() {
 	lower, upper, mixed := 0, 0, 0
 	c.names(func(name string, _ int) {
 		switch {
-		case !strings.ContainsFunc(name, unicode.IsLower):
+		case isOp(name) || !strings.ContainsFunc(name, unicode.IsLower):
 			upper++
 		case !strings.ContainsFunc(name, unicode.IsUpper):
 			lower++
@@ -135,6 +136,18 @@ func (c *checker) written(op string, what []string, line int, n *notes) {
 		c.tell(InvalidDefinitionDescription, line, "the comment above describes", op, quoted(what[0]),
 			"and does not begin with that name; put a blank line between them if it is about something else")
 	}
+}
+
+func (c *checker) writtenStep(in *Instruction) {
+	n := in.extra().notes
+	if n == nil {
+		return
+	}
+	var what []string
+	if in.Op == Arg {
+		what = argNames(in)
+	}
+	c.written(in.Op, what, in.Line, n)
 }
 
 func argNames(in *Instruction) []string {

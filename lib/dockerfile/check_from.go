@@ -7,15 +7,6 @@ import (
 	"unicode"
 )
 
-// variable is a name in scope.
-type variable struct {
-	value string
-	known bool // value is its value
-	set   bool // else it was declared only
-	env   bool // by ENV, which no ARG replaces
-	at    int  // of scope
-}
-
 // platformArgs are the arguments that FROM lines see without declaring them.
 var platformArgs = []string{
 	"BUILDPLATFORM", "BUILDOS", "BUILDOSVERSION", "BUILDARCH", "BUILDVARIANT",
@@ -30,43 +21,46 @@ var samplePlatform = map[string]string{
 }
 
 // header evaluates the arguments before the first FROM.
-func (c *checker) header(args, platform map[string]string) map[string]variable {
-	vars := map[string]variable{}
+func (c *checker) header(args, platform map[string]string) *scope {
+	vars := &scope{final: true}
 	for _, name := range platformArgs {
 		value, known := args[name]
 		if !known {
 			value, known = platform[name]
 		}
-		vars[name] = variable{value, known, true, false, 0}
+		vars.put(vars.place(name), variable{value: value, known: known, set: true})
 	}
 	for _, in := range c.f.Args {
 		for _, word := range in.Args {
 			name, text, has := strings.Cut(word, "=")
-			v := variable{known: true}
+			v, place := variable{known: true}, vars.place(name)
 			if given, ok := args[name]; ok {
 				v.value, v.set = given, true
 			} else if has {
 				v.value, _, v.known = c.fromWord(text, vars)
 				v.set = true
-			} else if _, ok := vars[name]; ok {
+			} else if vars.vars[place].declared {
 				continue
 			}
-			vars[name] = v
+			vars.put(place, v)
 		}
 	}
 	return vars
 }
 
 // fromWord is the value of a word that sees vars alone.
-func (c *checker) fromWord(word string, vars map[string]variable) (value string, undefined []string, known bool) {
+func (c *checker) fromWord(word string, vars *scope) (value string, undefined []string, known bool) {
+	if literal(word) {
+		return word, nil, true
+	}
 	known = true
 	value, undefined, whole := c.x.skim(word, func(name string) (string, bool) {
-		v := vars[name]
+		v := vars.get(name)
 		known = known && (v.known || !v.set)
 		return v.value, v.set
 	}, lexMode{quotes: true})
 	// A name that is declared without a value is not undefined.
-	undefined = slices.DeleteFunc(undefined, func(name string) bool { _, ok := vars[name]; return ok })
+	undefined = slices.DeleteFunc(undefined, func(name string) bool { return vars.get(name).declared })
 	return value, undefined, known && whole
 }
 
@@ -86,6 +80,9 @@ func (c *checker) stages() {
 			c.images[i] = value
 		}
 		if strings.Contains(s.From, "$") {
+			if c.defaults == nil {
+				c.defaults = c.header(nil, samplePlatform)
+			}
 			value, _, known := c.fromWord(s.From, c.defaults)
 			if _, stage := last[strings.ToLower(value)]; known && !stage && !isImageName(value) {
 				c.find(InvalidDefaultArgInFrom, s.Line, "without build arguments FROM", quoted(s.From), "is",
@@ -114,14 +111,14 @@ func (c *checker) undefinedInFrom(s *Stage, undefined []string) {
 
 // nearest is a suggestion of a name like the one that is not defined. Only so
 // many are made, for they are dear.
-func (c *checker) nearest(name string, vars map[string]variable) string {
+func (c *checker) nearest(name string, vars *scope) string {
 	const most, names = 100, 1000
-	if c.suggested++; c.suggested > most || len(vars) > names {
+	if c.suggested++; c.suggested > most || vars.size > names || len(vars.vars) > 10*names {
 		return ""
 	}
-	candidates := make([]string, 0, len(vars))
-	for n := range vars {
-		if short(n) == n {
+	candidates := make([]string, 0, vars.size)
+	for i, n := range vars.names.list {
+		if vars.vars[i].declared && short(n) == n {
 			candidates = append(candidates, "$"+n)
 		}
 	}
@@ -130,8 +127,15 @@ func (c *checker) nearest(name string, vars map[string]variable) string {
 }
 
 func (c *checker) stageName(s *Stage, last map[string]int) {
+	if s.Name == "" {
+		if s.notes != nil {
+			c.written(From, nil, s.Line, s.notes)
+		}
+		return
+	}
 	from, _, rest := splitCommand(nil, s.Text, c.f.Escape)
-	words := fields(rest)
+	words := appendFields(c.fromWords[:0], rest)
+	c.fromWords = words
 	if len(words) == 3 {
 		as, name := words[1], words[2]
 		if from == strings.ToLower(from) && as != strings.ToLower(as) || from == strings.ToUpper(from) && as != strings.ToUpper(as) {
@@ -147,12 +151,9 @@ func (c *checker) stageName(s *Stage, last map[string]int) {
 	if i, ok := last[s.Name]; ok && c.tells(DuplicateStageName, s.Line) {
 		c.tell(DuplicateStageName, s.Line, "stage name", quoted(s.Name), "is already that of line", strconv.Itoa(c.f.Stages[i].Line))
 	}
-	var what []string
-	if s.Name != "" {
-		what = []string{s.Name}
-		if len(words) == 3 {
-			what = append(what, words[2])
-		}
+	what := []string{s.Name}
+	if len(words) == 3 {
+		what = append(what, words[2])
 	}
 	c.written(From, what, s.Line, s.notes)
 }
@@ -163,7 +164,7 @@ func (c *checker) platform(s *Stage) {
 		c.find(RedundantTargetPlatform, s.Line, "--platform="+p, "is the default: leave it out")
 	case p == "" || strings.Contains(p, "$"):
 	default:
-		value, _, _ := c.fromWord(p, nil)
+		value, _, _ := c.fromWord(p, &scope{})
 		for _, word := range platformWords(value) {
 			if strings.Contains(s.Name, word) {
 				return

@@ -27,11 +27,13 @@ func (c *checker) walk() {
 		}
 		next[i], first[parent] = first[parent], i
 	}
-	c.scope = &scope{vars: map[string]variable{}}
+	c.scope = &scope{}
 	states, marks := make([]stageState, n), make([]int, n)
 	bases := c.bases()
 	var path []int
-	for i := first[n]; i >= 0; {
+	for i, visited := first[n], 0; i >= 0; {
+		visited++
+		c.scope.final = visited == n
 		marks[i] = c.scope.mark()
 		if p := c.parents[i]; p >= 0 {
 			states[i] = states[p]
@@ -68,12 +70,13 @@ func (c *checker) bases() func(image string) stageState {
 		}
 		for _, kv := range b.base.Env {
 			name, value, _ := strings.Cut(kv, "=")
-			c.scope.put(name, variable{value, len(value) <= skimmed && value != "", true, true, 0})
+			known := len(value) <= skimmed && value != ""
+			c.scope.put(c.scope.place(name), variable{value: value, known: known, set: true, env: true})
 		}
 		for _, source := range b.base.OnBuild {
 			if in, err := ParseTrigger(image, source); err == nil && (in.Op == Env || in.Op == Arg) {
 				for _, name := range argNames(in) {
-					c.scope.put(name, variable{"", false, true, in.Op == Env, 0})
+					c.scope.put(c.scope.place(name), variable{set: true, env: in.Op == Env})
 				}
 			}
 		}
@@ -83,21 +86,17 @@ func (c *checker) bases() func(image string) stageState {
 
 // stage checks the steps of a stage in its scope.
 func (c *checker) stage(s *Stage, state *stageState) {
-	last := map[string]int{} // lines of instructions of which only the last counts
+	var command, entrypoint, healthcheck int // lines: only the last of each counts
 	for _, in := range s.Steps {
 		c.forget()
-		var what []string
-		if in.notes != nil && in.Op == Arg {
-			what = argNames(in)
-		}
-		c.written(in.Op, what, in.Line, in.notes)
+		c.writtenStep(in)
 		switch in.Op {
-		case Cmd, Entrypoint, Healthcheck:
-			if line := last[in.Op]; line > 0 {
-				c.find(MultipleInstructionsDisallowed, line, "a later", in.Op, "of this stage replaces this one: remove it")
-			}
-			last[in.Op] = in.Line
-			c.command(in, state)
+		case Cmd:
+			c.command(in, state, &command)
+		case Entrypoint:
+			c.command(in, state, &entrypoint)
+		case Healthcheck:
+			c.command(in, state, &healthcheck)
 		case Shell:
 			state.shell = true
 		case Maintainer:
@@ -118,7 +117,12 @@ func (c *checker) stage(s *Stage, state *stageState) {
 	}
 }
 
-func (c *checker) command(in *Instruction, state *stageState) {
+// command checks an instruction of which only the last one of a stage counts.
+func (c *checker) command(in *Instruction, state *stageState, last *int) {
+	if *last > 0 {
+		c.find(MultipleInstructionsDisallowed, *last, "a later", in.Op, "of this stage replaces this one: remove it")
+	}
+	*last = in.Line
 	if in.Op != Healthcheck && in.Form == FormShell && in.Args[0] != "" && !state.shell {
 		c.find(JSONArgsRecommended, in.Line, in.Op, "in shell form keeps signals from the program:",
 			"write a JSON array such as", in.Op, `["program","argument"], or set a SHELL`)
@@ -138,7 +142,7 @@ func (c *checker) words(in *Instruction, state *stageState) {
 			c.skim(in, state, word, mode)
 		}
 	case Run:
-		for _, f := range in.Flags {
+		for _, f := range in.Flags() {
 			if f.Name == "mount" {
 				c.skim(in, state, f.Value, lexMode{})
 			}
@@ -149,7 +153,7 @@ func (c *checker) words(in *Instruction, state *stageState) {
 }
 
 func (c *checker) copy(in *Instruction, state *stageState) {
-	for _, f := range in.Flags {
+	for _, f := range in.Flags() {
 		if f.Name == "chown" || f.Name == "chmod" || f.Name == "exclude" {
 			c.skim(in, state, f.Value, lexMode{quotes: true})
 		}
@@ -167,7 +171,7 @@ func (c *checker) copy(in *Instruction, state *stageState) {
 			c.find(CopyIgnoredFile, in.Line, in.Op+":", quoted(value), "is excluded by", rule)
 		}
 	}
-	for _, d := range in.Heredocs {
+	for _, d := range in.Heredocs() {
 		if d.Expand {
 			c.text(in, state, d.Text)
 		}
@@ -190,7 +194,7 @@ func (c *checker) excluded(source string) (rule string, ok bool) {
 // skim reads a word, reports the names in it that are not defined, and gives
 // its value if that is known.
 func (c *checker) skim(in *Instruction, state *stageState, word string, mode lexMode) (value string, known bool) {
-	if !strings.ContainsAny(word, "$'\"`\\") {
+	if literal(word) {
 		return word, true
 	}
 	return c.read(c.x, in, state, word, mode)
@@ -206,11 +210,11 @@ func (c *checker) text(in *Instruction, state *stageState, text string) {
 func (c *checker) read(x Expander, in *Instruction, state *stageState, word string, mode lexMode) (value string, known bool) {
 	known = true
 	value, undefined, whole := x.skim(word, func(name string) (string, bool) {
-		v, there := c.scope.vars[name]
+		v := c.scope.get(name)
 		switch {
 		case v.set && v.known:
 			return v.value, true
-		case v.set || !there && !state.complete:
+		case v.set || !v.declared && !state.complete:
 			known = false
 			return "?", v.set
 		case !state.complete && !v.env: // the base may set it
@@ -226,7 +230,7 @@ func (c *checker) read(x Expander, in *Instruction, state *stageState, word stri
 
 func (c *checker) undefined(in *Instruction, names []string) {
 	for _, name := range names {
-		if _, declared := c.scope.vars[name]; declared || c.told[name] {
+		if c.told[name] || c.scope.get(name).declared {
 			continue
 		}
 		c.told[name] = true
@@ -234,10 +238,10 @@ func (c *checker) undefined(in *Instruction, names []string) {
 			continue
 		}
 		hint := ""
-		if _, global := c.globals[name]; global {
+		if c.globals.get(name).declared {
 			hint = ": declare it in this stage, ARG " + short(name)
 		} else {
-			hint = c.nearest(name, c.scope.vars)
+			hint = c.nearest(name, c.scope)
 		}
 		c.tell(UndefinedVar, in.Line, "$"+short(name)+" is not defined here"+hint)
 	}
@@ -256,20 +260,20 @@ func (c *checker) arg(in *Instruction, state *stageState) {
 		} else if has {
 			v.value, v.known = c.skim(in, state, text, lexMode{quotes: true})
 			v.set = true
-		} else if global, ok := c.globals[name]; ok {
+		} else if global := c.globals.get(name); global.declared {
 			v = global
 		}
-		if old := c.scope.vars[name]; !old.env {
+		if place := c.scope.place(name); !c.scope.vars[place].env {
 			v.known = v.known && len(v.value) <= skimmed
-			c.scope.put(name, v)
+			c.scope.put(place, v)
 		}
 	}
 }
 
-// pair is a name with its new value.
+// pair is a name, by its place, with its new value.
 type pair struct {
-	name string
-	v    variable
+	place int
+	v     variable
 }
 
 // env sets names; all values see what was set before.
@@ -281,15 +285,15 @@ func (c *checker) env(in *Instruction, state *stageState) {
 		name, _ = c.skim(in, state, name, lexMode{quotes: true})
 		c.secret(in, name)
 		value, known := c.skim(in, state, text, lexMode{quotes: true})
-		v := variable{value, known && len(value) <= skimmed, true, true, 0}
-		if later {
-			c.pairs = append(double(c.pairs), pair{name, v})
+		v := variable{value: value, known: known && len(value) <= skimmed, set: true, env: true}
+		if place := c.scope.place(name); later {
+			c.pairs = append(double(c.pairs), pair{place, v})
 		} else {
-			c.scope.put(name, v)
+			c.scope.put(place, v)
 		}
 	}
 	for _, p := range c.pairs {
-		c.scope.put(p.name, p.v)
+		c.scope.put(p.place, p.v)
 	}
 }
 

@@ -75,13 +75,24 @@ func (x Expander) Text(text string, env Lookup) (Expansion, error) {
 
 // Check finds the faults of word that do not depend on what the names mean.
 func (x Expander) Check(word string) error {
-	if !strings.ContainsAny(word, "$'\"") {
+	if literal(word) {
 		return nil
 	}
 	l := newLexer(word, x.Escape, nil, lexMode{quotes: true})
 	l.idle = 1
 	_, _, err := l.until(0, false, false)
 	return x.wrap(word, err)
+}
+
+// literal tells a word that means itself, whatever the escape character.
+func literal(word string) bool {
+	for i := 0; i < len(word); i++ {
+		switch word[i] {
+		case '$', '\'', '"', '`', '\\':
+			return false
+		}
+	}
+	return true
 }
 
 func (x Expander) expand(word string, env Lookup, mode lexMode) (Expansion, error) {
@@ -106,8 +117,11 @@ func (l *lexer) get(name string, provided bool) (value string, set bool, err err
 	if l.env != nil {
 		value, set = l.env(name)
 	}
-	if l.idle > 0 {
+	switch {
+	case l.idle > 0:
 		return value, set, nil
+	case l.mode.skim && set: // nobody wants to know
+		return value, set, l.spend(len(value))
 	}
 	if (set || !provided) && l.first(name) {
 		if set {

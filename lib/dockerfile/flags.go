@@ -30,27 +30,28 @@ var flagTable = map[string]map[string]flagKind{
 }
 
 // parseFlags reads words of the form --name or --name=value.
-func (p *parser) parseFlags(op string, words []string) ([]Flag, error) {
+func (p *parser) parseFlags(in *Instruction, words []string) error {
 	if len(words) == 0 {
-		return nil, nil
+		return nil
 	}
 	flags := p.flags.take(len(words))
 	for i, word := range words {
 		name, value, has := strings.Cut(strings.TrimPrefix(word, "--"), "=")
-		kind, err := flagOf(op, name)
+		kind, err := flagOf(in.Op, name)
 		switch {
 		case err != nil:
-			return nil, err
+			return err
 		case kind == boolFlag && !has:
 			value = "true"
 		case !has || kind == boolFlag && value == "":
-			return nil, fmt.Errorf("%s --%s needs a value", op, name)
+			return fmt.Errorf("%s --%s needs a value", in.Op, name)
 		case kind == boolFlag:
 			value = strings.ToLower(value)
 		}
 		flags[i] = Flag{name, value}
 	}
-	return flags, nil
+	p.extra(in).Flags = flags
+	return nil
 }
 
 func flagOf(op, name string) (flagKind, error) {
@@ -67,7 +68,7 @@ func flagOf(op, name string) (flagKind, error) {
 // checkFlags is the part of Validate that looks at the flags.
 func (in *Instruction) checkFlags(escape byte) error {
 	var seen []string // short: a second one of a name ends the loop
-	for _, f := range in.Flags {
+	for _, f := range in.Flags() {
 		kind, err := flagOf(in.Op, f.Name)
 		switch {
 		case err != nil:

@@ -68,8 +68,8 @@ func quotes(s string) int { return strings.Count(s, `"`) + strings.Count(s, "'")
 // heredocs reads the here-documents that the words of an ADD, COPY or RUN (or
 // of an ONBUILD of them) introduce. They follow the logical line in order.
 func (p *parser) heredocs(in *Instruction, text string) error {
-	if in.Trigger != nil {
-		in = in.Trigger
+	if t := in.Trigger(); t != nil {
+		in = t
 	}
 	switch {
 	case in.Op != Add && in.Op != Copy && in.Op != Run, p.array, !strings.Contains(text, "<<"):
@@ -84,15 +84,18 @@ func (p *parser) heredocs(in *Instruction, text string) error {
 		if doc.Text, err = p.src.document(*doc); err != nil {
 			return err
 		}
-		if err := checkText(doc.Text); err != nil {
-			return fmt.Errorf("here-document %s: %w", quoted(doc.Name), err)
+		if p.src.foul {
+			if err := checkText(doc.Text); err != nil {
+				return fmt.Errorf("here-document %s: %w", quoted(doc.Name), err)
+			}
 		}
 	}
 	switch {
+	case len(docs) == 0:
 	case len(docs) < lastSlab:
-		in.Heredocs, p.docs = p.documents.copy(docs), docs
+		p.extra(in).Heredocs, p.docs = p.documents.copy(docs), docs
 	default:
-		in.Heredocs, p.docs = docs, nil
+		p.extra(in).Heredocs, p.docs = docs, nil
 	}
 	return nil
 }

@@ -82,12 +82,19 @@ type Instruction struct {
 	// Text is the instruction as written with continuation lines joined,
 	// without its here-documents.
 	Text string
-	// Flags are in the order of the text. A flag that may not repeat is there
-	// once at most.
-	Flags []Flag
 	// Form is FormShell, FormExec or, where there is no such choice, empty.
 	Form string
 	Args []string
+	// Extra is nil where there is nothing in it.
+	Extra *Extra
+}
+
+// Extra is what most instructions have nothing of. It is apart because a file
+// may have millions of instructions.
+type Extra struct {
+	// Flags are in the order of the text. A flag that may not repeat is there
+	// once at most.
+	Flags []Flag
 	// Heredocs are in the order of the words that introduce them.
 	Heredocs []Heredoc
 	// Trigger is the instruction of an ONBUILD.
@@ -95,6 +102,25 @@ type Instruction struct {
 
 	notes *notes // nil where there is nothing to tell
 }
+
+// extra is what the instruction has of these things, empty without.
+func (in *Instruction) extra() *Extra {
+	if in.Extra == nil {
+		return &noExtra
+	}
+	return in.Extra
+}
+
+var noExtra Extra
+
+// Flags are Extra.Flags, if there are any.
+func (in *Instruction) Flags() []Flag { return in.extra().Flags }
+
+// Heredocs are Extra.Heredocs, if there are any.
+func (in *Instruction) Heredocs() []Heredoc { return in.extra().Heredocs }
+
+// Trigger is Extra.Trigger, nil of another instruction than ONBUILD.
+func (in *Instruction) Trigger() *Instruction { return in.extra().Trigger }
 
 // Flag is one --name=value. A boolean flag has the value "true" or "false".
 type Flag struct {
@@ -118,7 +144,7 @@ type Heredoc struct {
 
 // Flag returns the value of the first flag of that name.
 func (in *Instruction) Flag(name string) (value string, ok bool) {
-	for _, f := range in.Flags {
+	for _, f := range in.Flags() {
 		if f.Name == name {
 			return f.Value, true
 		}
@@ -129,7 +155,7 @@ func (in *Instruction) Flag(name string) (value string, ok bool) {
 // FlagAll returns the values of a flag that may repeat, in order.
 func (in *Instruction) FlagAll(name string) []string {
 	var all []string
-	for _, f := range in.Flags {
+	for _, f := range in.Flags() {
 		if f.Name == name {
 			all = append(all, f.Value)
 		}
@@ -152,12 +178,12 @@ func (in *Instruction) Script() (script string, alone bool) {
 	if len(in.Args) == 0 {
 		return "", false
 	}
-	if _, ok := HeredocWord(in.Args[0]); ok && len(in.Heredocs) > 0 {
-		return in.Heredocs[0].Text, true
+	if _, ok := HeredocWord(in.Args[0]); ok && len(in.Heredocs()) > 0 {
+		return in.Heredocs()[0].Text, true
 	}
 	var b strings.Builder
 	b.WriteString(in.Args[0])
-	for _, d := range in.Heredocs {
+	for _, d := range in.Heredocs() {
 		b.WriteString("\n" + d.Text + d.Name)
 	}
 	return b.String(), false
@@ -166,9 +192,9 @@ func (in *Instruction) Script() (script string, alone bool) {
 // Source is the instruction with its here-documents, as a Dockerfile can hold
 // it again: for an ONBUILD trigger, what the image configuration stores.
 func (in *Instruction) Source() string {
-	docs := in.Heredocs
-	if in.Trigger != nil {
-		docs = in.Trigger.Heredocs
+	docs := in.Heredocs()
+	if t := in.Trigger(); t != nil {
+		docs = t.Heredocs()
 	}
 	if len(docs) == 0 {
 		return in.Text

@@ -60,11 +60,15 @@ type parser struct {
 	line int // where the current instruction begins
 
 	array        bool // the arguments of the current instruction were a JSON array
+	stages       slab[Stage]
 	instructions slab[Instruction]
+	extras       slab[Extra]
+	notes        slab[notes]
 	strings      slab[string]
 	documents    slab[Heredoc]
 	flags        slab[Flag]
-	words        []string // those of the current instruction
+	from         Instruction // the current one, where it is to become a stage
+	words        []string    // those of the current instruction
 	flagWords    []string
 	docs         []Heredoc
 }
@@ -104,26 +108,35 @@ func (p *parser) place(in *Instruction) error {
 	n := len(p.out.Stages)
 	switch {
 	case in.Op == From:
-		p.out.Stages = append(double(p.out.Stages), newStage(n, in))
+		p.out.Stages = append(foresee(p.out.Stages, p.src), p.stage(n, in))
 	case n > 0:
 		stage := p.out.Stages[n-1]
-		stage.Steps = append(double(stage.Steps), in)
+		stage.Steps = append(foresee(stage.Steps, p.src), in)
 	case in.Op == Arg:
-		p.out.Args = append(p.out.Args, in)
+		p.out.Args = append(foresee(p.out.Args, p.src), in)
 	default:
 		return fmt.Errorf("no build stage: %s before the first FROM", in.Op)
 	}
 	return nil
 }
 
-func newStage(index int, in *Instruction) *Stage {
-	s := &Stage{Index: index, From: in.Args[0], Line: in.Line, EndLine: in.EndLine, Text: in.Text}
+func (p *parser) stage(index int, in *Instruction) *Stage {
+	s := p.stages.one()
+	*s = Stage{Index: index, From: in.Args[0], Line: in.Line, EndLine: in.EndLine, Text: in.Text}
 	if len(in.Args) == 3 {
 		s.Name = strings.ToLower(in.Args[2])
 	}
 	s.Platform, _ = in.Flag("platform")
-	s.notes = in.notes
+	s.notes = in.extra().notes
 	return s
+}
+
+// extra makes room for what few instructions have.
+func (p *parser) extra(in *Instruction) *Extra {
+	if in.Extra == nil {
+		in.Extra = p.extras.one()
+	}
+	return in.Extra
 }
 
 func (p *parser) trigger() (*Instruction, error) {
@@ -149,8 +162,10 @@ func (p *parser) next() (*Instruction, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkText(text); err != nil {
-		return nil, err
+	if p.src.foul {
+		if err := checkText(text); err != nil {
+			return nil, err
+		}
 	}
 	in, err := p.instruction(strings.TrimSpace(text))
 	if err != nil {
@@ -160,9 +175,12 @@ func (p *parser) next() (*Instruction, error) {
 		return nil, err
 	}
 	in.Line, in.EndLine = start, p.src.line
-	in.notes = p.src.notes.of(in.Op)
-	if in.Trigger != nil {
-		in.Trigger.Line, in.Trigger.EndLine = in.Line, in.EndLine
+	if n := p.src.notes.of(in.Op); n != (notes{}) {
+		kept := p.notes.one()
+		*kept, p.extra(in).notes = n, kept
+	}
+	if t := in.Trigger(); t != nil {
+		t.Line, t.EndLine = in.Line, in.EndLine
 	}
 	return in, in.Validate(p.src.escape)
 }
@@ -189,10 +207,12 @@ func (p *parser) instruction(text string) (*Instruction, error) {
 	if !ok {
 		return nil, fmt.Errorf("unknown instruction %s%s", quoted(word), DidYouMean(strings.ToUpper(word), ops))
 	}
-	in := &p.instructions.take(1)[0]
-	in.Op, in.Text = op, text
-	var err error
-	if in.Flags, err = p.parseFlags(in.Op, words); err != nil {
+	in := &p.from
+	if op != From {
+		in = p.instructions.one()
+	}
+	*in = Instruction{Op: op, Text: text}
+	if err := p.parseFlags(in, words); err != nil {
 		return nil, err
 	}
 	if in.Op == Onbuild {
@@ -216,7 +236,7 @@ func (p *parser) onbuild(in *Instruction, rest string) error {
 		return fmt.Errorf("%s cannot be a trigger of ONBUILD", op)
 	}
 	trigger, err := p.instruction(rest)
-	in.Trigger = trigger
+	p.extra(in).Trigger = trigger
 	p.src.notes.oldForm = false // of the trigger: it counts where that runs
 	return err
 }

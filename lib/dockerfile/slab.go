@@ -11,7 +11,7 @@ type slab[T any] struct {
 
 const (
 	firstSlab = 16
-	lastSlab  = 256
+	lastSlab  = 2048
 )
 
 // take returns n zero values.
@@ -35,6 +35,21 @@ func double[T any](s []T) []T {
 		return slices.Grow(s, max(len(s), 4))
 	}
 	return s
+}
+
+// one returns a pointer to a zero value.
+func (s *slab[T]) one() *T { return &s.take(1)[0] }
+
+// foresee is double for what comes from the whole of a source: where there is
+// much already, it makes the room that the rest needs if it is like the part
+// that was read.
+func foresee[T any](s []T, src *source) []T {
+	const much = 1000
+	if len(s) < much || len(s) < cap(s) {
+		return double(s)
+	}
+	rest := len(s) * (len(src.data) - src.pos) / src.pos
+	return slices.Grow(s, rest+len(s)/16)
 }
 
 func (s *slab[T]) copy(values []T) []T {

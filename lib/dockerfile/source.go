@@ -5,12 +5,14 @@ import (
 	"io"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // source gives the logical lines of a file: comments and blank lines gone,
 // continuation lines joined. It passes over every byte a fixed number of times.
 type source struct {
 	data string
+	foul bool // the data has what checkText refuses somewhere
 	pos  int
 	line int // lines read so far
 	directives
@@ -25,21 +27,18 @@ type notes struct {
 	oldForm bool   // ENV KEY value
 }
 
-// of are the notes that matter for an instruction, nil if there are none.
-func (n notes) of(op string) *notes {
+// of are the notes that matter for an instruction.
+func (n notes) of(op string) notes {
 	if op != Arg && op != From {
 		n.comment = ""
 	}
-	if n == (notes{}) {
-		return nil
-	}
-	kept := n // memory only where there is something to keep
-	return &kept
+	return n
 }
 
 func newSource(data string) *source {
 	return &source{
 		data:       strings.TrimPrefix(data, "\ufeff"),
+		foul:       checkText(data) != nil,
 		directives: directives{escape: '\\'},
 	}
 }
@@ -67,7 +66,7 @@ func (s *source) logical() (text string, start int, err error) {
 		if !ok {
 			return "", s.line, io.EOF
 		}
-		line = strings.TrimLeftFunc(trimNewline(line), unicode.IsSpace)
+		line = trimLeft(trimNewline(line))
 		directives := len(s.found)
 		if err := s.see(line, s.line); err != nil {
 			return "", s.line, err
@@ -103,7 +102,7 @@ func (s *source) continued(first string) string {
 			break
 		}
 		line = trimNewline(line)
-		if bare := strings.TrimLeftFunc(line, unicode.IsSpace); bare == "" || bare[0] == '#' {
+		if bare := trimLeft(line); bare == "" || bare[0] == '#' {
 			if bare == "" && s.notes.blank == 0 {
 				s.notes.blank = s.line
 			}
@@ -118,7 +117,10 @@ func (s *source) continued(first string) string {
 // cut takes the continuation mark off a line: the escape character, not
 // itself escaped, with nothing but blanks behind it.
 func (s *source) cut(line string) (text string, more bool) {
-	bare := strings.TrimRight(line, " \t")
+	bare := line
+	for bare != "" && (bare[len(bare)-1] == ' ' || bare[len(bare)-1] == '\t') {
+		bare = bare[:len(bare)-1]
+	}
 	if bare == "" || bare[len(bare)-1] != s.escape {
 		return line, false
 	}
@@ -129,7 +131,20 @@ func (s *source) cut(line string) (text string, more bool) {
 	return bare, true
 }
 
-func trimNewline(line string) string { return strings.TrimRight(line, "\r\n") }
+func trimNewline(line string) string {
+	for line != "" && (line[len(line)-1] == '\n' || line[len(line)-1] == '\r') {
+		line = line[:len(line)-1]
+	}
+	return line
+}
+
+// trimLeft takes the white space off that nearly no text has in front.
+func trimLeft(s string) string {
+	if s == "" || s[0] > ' ' && s[0] < utf8.RuneSelf {
+		return s
+	}
+	return strings.TrimLeftFunc(s, unicode.IsSpace)
+}
 
 // directives are the comments at the top of a file that mean something:
 // "# name=value" for syntax, escape and check, each once at most. The first

@@ -35,7 +35,7 @@ func splitCommand(words []string, text string, escape byte) (name string, flags 
 	rest = text[len(name):]
 	flags = words
 	for {
-		rest = strings.TrimLeftFunc(rest, unicode.IsSpace)
+		rest = trimLeft(rest)
 		if !strings.HasPrefix(rest, "--") {
 			break
 		}

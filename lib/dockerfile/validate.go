@@ -7,27 +7,24 @@ import (
 	"strings"
 )
 
-var (
-	stageName     = lazy(`^[a-z][a-z0-9-_.]*$`)
-	errNoArgument = errors.New("needs at least one argument")
-)
+var errNoArgument = errors.New("needs at least one argument")
 
 // Validate checks everything that can be known about an instruction without
 // running it: its flags and their values, the number and shape of its
 // arguments, its here-documents, and that its words can be expanded. What it
 // accepts, a builder may rely on. The lines are not looked at.
 func (in *Instruction) Validate(escape byte) error {
-	if !slices.Contains(ops, in.Op) {
+	if !isOp(in.Op) {
 		return fmt.Errorf("unknown instruction %s%s", quoted(in.Op), DidYouMean(strings.ToUpper(in.Op), ops))
 	}
-	if (in.Op == Onbuild) != (in.Trigger != nil) {
+	if t := in.Trigger(); (in.Op == Onbuild) != (t != nil) {
 		return fmt.Errorf("%s: only ONBUILD has a trigger, and must have one", in.Op)
 	}
-	if in.Op == Onbuild {
-		if slices.Contains(notTriggers, in.Trigger.Op) {
-			return fmt.Errorf("%s cannot be a trigger of ONBUILD", in.Trigger.Op)
+	if t := in.Trigger(); t != nil {
+		if slices.Contains(notTriggers, t.Op) {
+			return fmt.Errorf("%s cannot be a trigger of ONBUILD", t.Op)
 		}
-		return in.Trigger.Validate(escape)
+		return t.Validate(escape)
 	}
 	if err := in.checkFlags(escape); err != nil {
 		return err
@@ -117,13 +114,18 @@ func (in *Instruction) checkCopy() error {
 func (in *Instruction) checkFrom() error {
 	switch n := len(in.Args); {
 	case n == 3 && strings.EqualFold(in.Args[1], "as"):
-		if !stageName().MatchString(strings.ToLower(in.Args[2])) {
+		if !isStageName(strings.ToLower(in.Args[2])) {
 			return fmt.Errorf("names a stage %s: a name begins with a letter and has letters, digits and -_. only", quoted(in.Args[2]))
 		}
 	case n != 1:
 		return errors.New("needs IMAGE or IMAGE AS NAME")
 	}
 	return nil
+}
+
+func isStageName(s string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyz"
+	return s != "" && strings.IndexByte(letters, s[0]) >= 0 && only(s, letters+"-_.")
 }
 
 func (in *Instruction) checkHealthcheck() error {
@@ -164,17 +166,17 @@ func (in *Instruction) checkPairs() error {
 func (in *Instruction) checkHeredocs() error {
 	switch in.Op {
 	case Run:
-		if len(in.Heredocs) > 0 && in.Form != FormShell {
+		if len(in.Heredocs()) > 0 && in.Form != FormShell {
 			return errors.New("RUN: a here-document needs the shell form")
 		}
 		return nil
 	case Add, Copy:
 	default:
-		if len(in.Heredocs) == 0 {
+		if len(in.Heredocs()) == 0 {
 			return nil
 		}
 	}
-	docs, without := in.Heredocs, ""
+	docs, without := in.Heredocs(), ""
 	for _, word := range in.Args {
 		if strings.IndexByte(word, '<') < 0 {
 			continue

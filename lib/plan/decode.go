@@ -181,7 +181,11 @@ func (d *decoder) step() *Step {
 		case "text":
 			s.Text = d.text()
 		case "flags":
-			d.array(func() { s.Flags = append(double(s.Flags), d.flag()) })
+			var flags []Flag
+			d.array(func() { flags = append(double(flags), d.flag()) })
+			if flags != nil {
+				d.extra(s).Flags = flags
+			}
 		case "form":
 			s.Form = d.name()
 		case "args":
@@ -189,14 +193,26 @@ func (d *decoder) step() *Step {
 			d.array(func() { d.args = append(double(d.args), d.item()) })
 			s.Args = d.take()
 		case "heredocs":
-			d.array(func() { s.Heredocs = append(double(s.Heredocs), d.heredoc()) })
+			var docs []Heredoc
+			d.array(func() { docs = append(double(docs), d.heredoc()) })
+			if docs != nil {
+				d.extra(s).Heredocs = docs
+			}
 		case "step":
 			if !d.null() {
-				s.Trigger = d.step()
+				d.extra(s).Trigger = d.step()
 			}
 		}
 	})
 	return s
+}
+
+// extra makes room for what few steps have.
+func (d *decoder) extra(s *Step) *Extra {
+	if s.Extra == nil {
+		s.Extra = &Extra{}
+	}
+	return s.Extra
 }
 
 func (d *decoder) flag() (f Flag) {

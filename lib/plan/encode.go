@@ -108,11 +108,12 @@ func (e *encoder) stage(s *Stage) {
 	e.lines(s.Line, s.EndLine)
 	e.option(`,"text":"`, s.Text)
 	e.raw(`,"steps":[`)
-	for i, st := range s.Steps {
-		e.comma(i)
-		e.text(`{"op":"`, st.Op)
+	key := `{"op":"`
+	for _, st := range s.Steps {
+		e.text(key, st.Op)
 		e.lines(st.Line, st.EndLine)
 		e.step(st)
+		key = `,{"op":"`
 	}
 	e.raw(`]}`)
 }
@@ -120,13 +121,13 @@ func (e *encoder) stage(s *Stage) {
 // step writes what comes after the name and the lines, which triggers do not have.
 func (e *encoder) step(s *dockerfile.Instruction) {
 	e.option(`,"text":"`, s.Text)
-	list(e, `,"flags":[`, s.Flags, e.flag)
+	list(e, `,"flags":[`, s.Flags(), e.flag)
 	e.option(`,"form":"`, s.Form)
-	list(e, `,"args":[`, s.Args, func(word *string) { e.text(`"`, *word) })
-	list(e, `,"heredocs":[`, s.Heredocs, e.heredoc)
-	if s.Trigger != nil {
-		e.text(`,"step":{"op":"`, s.Trigger.Op)
-		e.step(s.Trigger)
+	e.words(`,"args":[`, s.Args)
+	list(e, `,"heredocs":[`, s.Heredocs(), e.heredoc)
+	if t := s.Trigger(); t != nil {
+		e.text(`,"step":{"op":"`, t.Op)
+		e.step(t)
 	}
 	e.raw(`}`)
 }
@@ -157,6 +158,20 @@ func list[T any](e *encoder, key string, values []T, value func(*T)) {
 	for i := range values {
 		e.comma(i)
 		value(&values[i])
+	}
+	e.raw(`]`)
+}
+
+// words is list for strings.
+func (e *encoder) words(key string, words []string) {
+	if len(words) == 0 {
+		return
+	}
+	e.raw(key)
+	quote := `"`
+	for _, word := range words {
+		e.text(quote, word)
+		quote = `,"`
 	}
 	e.raw(`]`)
 }
@@ -197,11 +212,18 @@ func (e *encoder) number(key string, value int) {
 // text writes a key, which brings its quotes, its colon and what opens the
 // string, and the string.
 func (e *encoder) text(key, value string) {
+	plain := 0 // what has no escape in front; most have none at all
+	for plain < len(value) && isPlain[value[plain]] {
+		plain++
+	}
+	if plain == len(value) && len(key)+len(value)+1 <= cap(e.buf)-len(e.buf) {
+		e.buf = append(append(append(e.buf, key...), value...), '"')
+		return
+	}
 	e.raw(key)
 	from := 0
-	for i := 0; i < len(value); {
-		c := value[i]
-		if c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' {
+	for i := plain; i < len(value); {
+		if isPlain[value[i]] {
 			i++
 			continue
 		}
@@ -233,6 +255,14 @@ func escaped(s string) (escape string, n int) {
 	}
 	return escapes[r], n
 }
+
+// isPlain tells the bytes that stand for themselves, whatever is around them.
+var isPlain = func() (plain [256]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		plain[c] = c != '"' && c != '\\'
+	}
+	return plain
+}()
 
 // escapes are those of the ASCII characters that need one.
 var escapes = func() (e [utf8.RuneSelf]string) {

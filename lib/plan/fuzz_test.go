@@ -94,14 +94,14 @@ func newJSONPlan(p *plan.Plan) jsonPlan {
 
 func newJSONStep(in *dockerfile.Instruction) jsonStep {
 	out := jsonStep{Op: in.Op, Line: in.Line, EndLine: changed(in.Line, in.EndLine), Text: in.Text, Form: in.Form, Args: in.Args}
-	for _, f := range in.Flags {
+	for _, f := range in.Flags() {
 		out.Flags = append(out.Flags, jsonFlag(f))
 	}
-	for _, d := range in.Heredocs {
+	for _, d := range in.Heredocs() {
 		out.Heredocs = append(out.Heredocs, jsonHeredoc(d))
 	}
-	if in.Trigger != nil {
-		trigger := newJSONStep(in.Trigger)
+	if t := in.Trigger(); t != nil {
+		trigger := newJSONStep(t)
 		trigger.Line, trigger.EndLine = 0, 0
 		out.Step = &trigger
 	}

@@ -52,6 +52,8 @@ type (
 	Stage = dockerfile.Stage
 	// Step is one instruction.
 	Step = dockerfile.Instruction
+	// Extra is what few steps have.
+	Extra = dockerfile.Extra
 	// Flag is --name=value.
 	Flag = dockerfile.Flag
 	// Heredoc is a here-document.

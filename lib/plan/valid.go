@@ -66,12 +66,13 @@ func (p *Plan) checkStage(i int) error {
 
 func (p *Plan) checkStep(s *Step) error {
 	s.EndLine = lastLine(s.Line, s.EndLine)
-	if s.Trigger != nil {
-		s.Trigger.Line, s.Trigger.EndLine = s.Line, s.EndLine
+	trigger := s.Trigger()
+	if trigger != nil {
+		trigger.Line, trigger.EndLine = s.Line, s.EndLine
 	}
 	var err error
 	switch {
-	case s.Trigger != nil && s.Trigger.Trigger != nil:
+	case trigger != nil && trigger.Trigger() != nil:
 		err = errors.New("ONBUILD cannot be a trigger of ONBUILD")
 	case s.Op == dockerfile.From:
 		err = errors.New("FROM is no step: it begins a stage")
