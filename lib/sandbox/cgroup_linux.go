@@ -35,11 +35,6 @@ type cgroupPlan struct {
 	name      string // below a directory of ours, without a path
 }
 
-// newCgroup makes a cgroup with its limits, nil without any.
-func newCgroup(l Limits, name string) (*cgroup, error) {
-	return cgroupPlan{resources: l.over(nil), name: name}.make()
-}
-
 // make makes the container's cgroup with its limits; nil when neither a path nor
 // a limit is asked for. Who gives a path has the container in every hierarchy.
 func (p cgroupPlan) make() (*cgroup, error) {

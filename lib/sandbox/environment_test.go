@@ -25,6 +25,8 @@ func TestEnvironment(t *testing.T) {
 		{name: "a pod's token", files: fstest.MapFS{"var/run/secrets/kubernetes.io/serviceaccount/token": file("x")}, want: "kubernetes"},
 		{name: "lxc", files: fstest.MapFS{"proc/1/environ": file("TERM=linux\x00container=lxc\x00")}, want: "lxc"},
 		{name: "lxc of snap", files: fstest.MapFS{"proc/1/environ": file("container=lxc-libvirt")}, want: "lxc"},
+		{name: "lxc's cgroup", files: fstest.MapFS{"proc/1/cgroup": file("0::/lxc.payload.web/init.scope\n")}, want: "lxc"},
+		{name: "lxd's socket", files: fstest.MapFS{"dev/lxd/sock": file("")}, want: "lxc"},
 		{name: "nspawn", files: fstest.MapFS{"run/systemd/container": file("systemd-nspawn\n")}, want: "systemd-nspawn"},
 		{name: "process 1 knows better", files: fstest.MapFS{"proc/1/environ": file("container=systemd-nspawn")}, env: map[string]string{"container": "oci"}, want: "systemd-nspawn"},
 		{name: "an unknown one", env: map[string]string{"container": "oci"}, want: "container"},

@@ -291,7 +291,7 @@ func TestUsers(t *testing.T) {
 func TestLimits(t *testing.T) {
 	b := newBox(t)
 	b.opts.Limits = Limits{Memory: 32 << 20}
-	if g, err := newCgroup(b.opts.Limits, randomName()); err != nil {
+	if g, err := (cgroupPlan{resources: b.opts.Limits.over(nil), name: randomName()}).make(); err != nil {
 		t.Skipf("no memory limit here: %v", err)
 	} else {
 		g.remove()

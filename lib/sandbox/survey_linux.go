@@ -215,29 +215,6 @@ func (t *surveyor) overlayInside() error {
 	return c.over()
 }
 
-// limits sets one limit of each kind on a cgroup made for it.
-func (t *surveyor) limits() {
-	for _, l := range []struct {
-		name  string
-		limit Limits
-	}{
-		{"memory", Limits{Memory: 64 << 20}}, {"cpu", Limits{CPUs: 0.5}}, {"pids", Limits{Pids: 64}},
-	} {
-		g, err := newCgroup(l.limit, filepath.Base(t.dir))
-		note := "cgroup v1"
-		if err == nil {
-			if g.v2 {
-				note = "cgroup v2"
-			}
-			g.remove()
-		}
-		if refused := (*os.PathError)(nil); errors.As(err, &refused) {
-			err = refused // without the advice, which follows
-		}
-		t.add("limits", l.name, err, "run as root, or have the service manager delegate the controller to the user", note)
-	}
-}
-
 func (t *surveyor) ids() {
 	count := uint64(0)
 	for _, r := range ownIDs().uids {
