@@ -126,11 +126,7 @@ func (c *Created) Start() error {
 		return fmt.Errorf("start: %w", err)
 	}
 	index, errno := binary.NativeEndian.Uint32(buf[:4]), binary.NativeEndian.Uint32(buf[4:])
-	step := "start"
-	if int(index) < len(c.Steps) {
-		step = c.Steps[index]
-	}
-	return commandError(&stepError{step, syscall.Errno(errno)}, c.Command)
+	return commandError(&stepError{stepName(c.Steps, index), syscall.Errno(errno)}, c.Command)
 }
 
 // knock hands the process the pipe on which it is to report.

@@ -89,28 +89,37 @@ func initFile() (*os.File, error) {
 	if !ok {
 		return nil, fmt.Errorf("start init: there is none for %s: run with --no-init", runtime.GOARCH)
 	}
+	f, err := sealedProgram("docksmith-init", elfImage(prog.machine, prog.code), 0o111)
+	if err != nil {
+		return nil, fmt.Errorf("start init: %w", err)
+	}
+	return f, nil
+}
+
+// sealedProgram puts a program in a memory file that nobody can change.
+func sealedProgram(name string, image []byte, mode os.FileMode) (*os.File, error) {
 	const base = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
-	fd, err := unix.MemfdCreate("docksmith-init", base|unix.MFD_EXEC)
+	fd, err := unix.MemfdCreate(name, base|unix.MFD_EXEC)
 	if err == unix.EINVAL { // before Linux 6.3
-		fd, err = unix.MemfdCreate("docksmith-init", base)
+		fd, err = unix.MemfdCreate(name, base)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("start init: memfd_create: %w", err)
+		return nil, fmt.Errorf("memfd_create: %w", err)
 	}
 	fds := []int{fd}
 	if err := raise(fds); err != nil {
-		return nil, fmt.Errorf("start init: %w", err)
+		return nil, err
 	}
 	fd = fds[0]
-	f := os.NewFile(uintptr(fd), "docksmith-init")
-	_, err = f.Write(elfImage(prog.machine, prog.code))
-	err = errors.Join(err, f.Chmod(0o111))
+	f := os.NewFile(uintptr(fd), name)
+	_, err = f.Write(image)
+	err = errors.Join(err, f.Chmod(mode))
 	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
 	if _, serr := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); serr != nil {
 		err = errors.Join(err, serr)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start init: %w", err), f.Close())
+		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }

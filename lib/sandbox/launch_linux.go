@@ -54,12 +54,15 @@ func (p *process) start(begin []string) (_ *launch, err error) {
 	if p.users != nil {
 		flags = 0 // it forks, and two cannot be on one stack
 	}
+	var door *os.File // until the fork, which hands it on
 	if err == nil {
 		l.child, err = start(flags, func(prog *program) {
 			child = &place(prog.arena, []int32{0})[0]
+			door = p.openThreshold(prog)
 			p.begin(prog, stdio, int(r.Fd()), l.theirs, begin, child)
 		})
 		unix.Close(l.theirs)
+		door.Close()
 	}
 	if err != nil {
 		l.close()
@@ -146,6 +149,9 @@ func (p *process) begin(prog *program, stdio [3]int, ready, socket int, begin []
 // directory come while it may still set them, then the user, then what cannot be
 // taken back.
 func (p *process) finish(l *launch) error {
+	if p.unfit != nil {
+		return p.unfit
+	}
 	prog := l.program
 	if p.terminal {
 		p.takeTerminal(prog, l.theirs)
@@ -186,8 +192,7 @@ func (p *process) finish(l *launch) error {
 	if p.filter != nil && p.noNew {
 		prog.seccomp(p.filter)
 	}
-	argv, envp := prog.texts(p.argv), prog.texts(p.env)
-	prog.add(executeName, unix.SYS_EXECVE, prog.text(p.path), argv, envp)
+	p.execute(prog)
 	return prog.seal()
 }
 
@@ -195,6 +200,7 @@ func (p *process) finish(l *launch) error {
 // it wait at the gate, where it has one. That comes as late as the filter allows:
 // what a filter says about the calls of waiting must not matter.
 func (p *process) release(prog *program) {
+	defer p.keepReport(prog)
 	if !p.outlives {
 		return
 	}

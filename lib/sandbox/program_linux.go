@@ -219,7 +219,18 @@ func (c *child) started() error {
 		return fmt.Errorf("start process: %w", errors.Join(err, werr))
 	}
 	index, errno := binary.NativeEndian.Uint32(buf[:4]), binary.NativeEndian.Uint32(buf[4:])
-	return &stepError{c.program.names[index], syscall.Errno(errno)}
+	return &stepError{stepName(c.program.names, index), syscall.Errno(errno)}
+}
+
+// stepName is the name of the step that a report is about.
+func stepName(names []string, index uint32) string {
+	switch {
+	case index == thresholdStep:
+		return executeName
+	case int64(index) < int64(len(names)):
+		return names[index]
+	}
+	return "start"
 }
 
 // wait is wait4 without interruptions.

@@ -17,67 +17,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// call is what a filter decides about: struct seccomp_data.
-type call struct {
-	nr, arch uint32
-	args     [6]uint64
-}
+type call = seccompCall
 
-// word is the 32 bits at an offset of struct seccomp_data.
-func (c call) word(offset uint32) uint32 {
-	switch {
-	case offset == 0:
-		return c.nr
-	case offset == 4:
-		return c.arch
-	case offset < 16:
-		return 0
-	}
-	v := c.args[(offset-16)/8]
-	if offset%8 == 4 {
-		return uint32(v >> 32)
-	}
-	return uint32(v)
-}
-
-// execute runs a filter as the kernel does.
 func execute(t *testing.T, f []unix.SockFilter, c call) uint32 {
 	t.Helper()
-	var a uint32
-	for pc := 0; pc < len(f); pc++ {
-		in := f[pc]
-		taken := false
-		switch in.Code {
-		case bpfLoad:
-			a = c.word(in.K)
-			continue
-		case bpfAnd:
-			a &= in.K
-			continue
-		case bpfReturn:
-			return in.K
-		case bpfJump:
-			pc += int(in.K)
-			continue
-		case bpfJumpEqual:
-			taken = a == in.K
-		case bpfJumpGreater:
-			taken = a > in.K
-		case bpfJumpNotLess:
-			taken = a >= in.K
-		case unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K:
-			taken = a&in.K != 0
-		default:
-			t.Fatalf("instruction %d: unknown code %#x", pc, in.Code)
-		}
-		if taken {
-			pc += int(in.Jt)
-		} else {
-			pc += int(in.Jf)
-		}
+	verdict, err := decide(f, c)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("the filter ends without a verdict")
-	return 0
+	return verdict
 }
 
 // interesting are values at which comparisons tip over.
