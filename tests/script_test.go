@@ -73,8 +73,24 @@ func repository() string {
 	return dir
 }
 
-// condition answers [root], [overlay], [userns] and [ids]: root, or a user with a
-// range of ids.
+// limits tells whether cgroups can be made here for all limits.
+func limits() bool {
+	if os.Geteuid() != 0 {
+		return false
+	}
+	if list, err := os.ReadFile("/sys/fs/cgroup/cgroup.controllers"); err == nil {
+		return strings.Contains(string(list), "memory") && strings.Contains(string(list), "cpuset")
+	}
+	for _, controller := range []string{"memory", "cpu", "cpuset", "pids"} {
+		if _, err := os.Stat("/sys/fs/cgroup/" + controller + "/cgroup.procs"); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// condition answers [root], [overlay], [userns], [limits], and [ids]: root, or a
+// user with a range of ids.
 func condition(name string) (bool, error) {
 	switch name {
 	case "root":
@@ -84,6 +100,8 @@ func condition(name string) (bool, error) {
 		return strings.Contains(string(list), "\toverlay\n"), ignoreMissing(err)
 	case "userns":
 		return os.Geteuid() == 0 || userNamespaces(), nil
+	case "limits":
+		return limits(), nil
 	case "ids":
 		return os.Geteuid() == 0 || hasIDRange(), nil
 	}

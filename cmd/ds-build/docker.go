@@ -22,19 +22,11 @@ var dockerFlags = map[string]string{
 	"cache-from":      noCache,
 	"cache-to":        noCache,
 	"call":            "--check is --call=check",
-	"cgroup-parent":   limits,
-	"cpu-period":      limits,
-	"cpu-quota":       limits,
-	"cpu-shares":      limits,
-	"cpuset-cpus":     limits,
-	"cpuset-mems":     limits,
+	"cgroup-parent":   "ds-exec makes the cgroups that limits take; where it may not, --best-effort does without",
 	"debug":           "--progress=json tells all there is",
 	"D":               "--progress=json tells all there is",
 	"force-rm":        "nothing to remove: only a RUN that failed leaves a container, for a day",
 	"load":            "not needed: the image is in the store; ds-store export IMAGE | docker load gives it to docker",
-	"m":               limits,
-	"memory":          limits,
-	"memory-swap":     limits,
 	"no-cache-filter": "--no-cache is for all stages; --target STAGE --no-cache makes one anew, for later builds too",
 	"o":               output,
 	"output":          output,
@@ -44,13 +36,10 @@ var dockerFlags = map[string]string{
 	"rm":              "not needed: only a RUN that failed leaves a container, for a day",
 	"sbom":            noAttestation,
 	"security-opt":    "--allow security.insecure lets a step ask for --security=insecure",
-	"shm-size":        "RUN --mount=type=tmpfs,target=/dev/shm,size=1g gives a step as much",
 	"squash":          "a last stage with FROM scratch and COPY --from=STAGE / / has one layer",
-	"ulimit":          limits,
 }
 
 const (
-	limits        = "commands have the limits that ds-build has: set them around it, as ulimit or systemd-run --scope do"
 	noAttestation = "no attestation is made: ds-store logs --json BUILD has the record of the build"
 	noCache       = "the cache is in the store, $DOCKSMITH_ROOT, and always used"
 	output        = "the image goes into the store: ds-store export IMAGE writes an archive, ds-store unpack IMAGE DIR its files"

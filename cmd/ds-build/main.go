@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"docksmith/lib/cli"
+	"docksmith/lib/limits"
 	"docksmith/lib/sandbox"
 )
 
@@ -51,6 +52,7 @@ type options struct {
 	rules     string
 	check     bool
 	onFail    string
+	limits    limits.Flags
 	noCache   bool
 	jobs      int
 	noOverlay bool
@@ -96,6 +98,7 @@ func (o *options) declare(f *cli.Flags) {
 	f.BoolVar(&o.noOverlay, "no-overlay", false, "compare trees instead of using an overlay file system")
 	f.BoolVar(&o.check, "check", false, "print what the checks find, and build nothing")
 	f.StringVar(&o.rules, "check-rules", "", "use `RULES` instead of the file's check directive, as skip=NAME,NAME or error=true")
+	o.limits.Declare(f)
 	f.Complete("file", "file")
 	f.Complete("tag", "image")
 	f.Complete("target", "stage")

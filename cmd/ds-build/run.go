@@ -102,6 +102,7 @@ type settings struct {
 	hosts       []build.Host
 	allowHost   bool
 	insecure    []string
+	limits      sandbox.Limits
 	rules       *dockerfile.Rules // instead of the plan's
 	platform    oci.Platform
 	epoch       time.Time
@@ -134,6 +135,9 @@ func (o *options) settings() (settings, error) {
 		return v, err
 	}
 	if v.hosts, err = addedHosts(o.hosts); err != nil {
+		return v, err
+	}
+	if v.limits, err = o.limits.Limits(); err != nil {
 		return v, err
 	}
 	if o.platform != "" {
@@ -231,7 +235,7 @@ func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
 	}
 	result, err := build.Build(ctx, b.in.plan, build.Options{
 		Store:  b.store,
-		Runner: runner{isolation: b.o.isolation}, Cache: known, Account: account,
+		Runner: runner{isolation: b.o.isolation, limits: b.settings.limits}, Cache: known, Account: account,
 		Context: b.in.context, Contexts: further.named, Index: b.in.index, View: sandbox.OverlayView,
 		Args: b.settings.args, Target: b.o.target, NoCache: b.o.noCache, NoOverlay: b.o.noOverlay, Network: b.o.network,
 		AllowHostNetwork: b.settings.allowHost, Insecure: b.settings.insecure,

@@ -21,7 +21,10 @@ import (
 )
 
 // runner runs commands through ds-exec, which isolates them.
-type runner struct{ isolation string }
+type runner struct {
+	isolation string
+	limits    sandbox.Limits
+}
 
 // statusOurs is what ds-exec exits with when it could not run the command.
 const statusOurs = 125
@@ -57,6 +60,9 @@ func (r runner) Run(ctx context.Context, c build.Container) (res build.RunResult
 		}
 		defer p.close()
 	}
+	if err := r.limits.Apply(c.Spec); err != nil {
+		return res, err
+	}
 	raw, err := oci.Marshal(c.Spec)
 	if err != nil {
 		return res, err
@@ -78,6 +84,9 @@ func (r runner) Run(ctx context.Context, c build.Container) (res build.RunResult
 	args := append([]string{"run", "--no-record", "--status-fd", "3"}, w.args()...)
 	if r.isolation != "" {
 		args = append(args, "--isolation", r.isolation)
+	}
+	if r.limits.BestEffort {
+		args = append(args, "--best-effort")
 	}
 	cmd := exec.CommandContext(ctx, findProgram("ds-exec"), append(args, c.Dir)...)
 	cmd.Stdout, cmd.Stderr = c.Output, c.Output
@@ -116,6 +125,8 @@ type status struct {
 	OOM        bool   `json:"oom"`
 	PeakMemory int64  `json:"peakMemory"`
 	Message    string `json:"message"`
+
+	Limits []string `json:"limits"`
 }
 
 // readStatus reads what ds-exec says. Records that are not known are passed
@@ -130,7 +141,7 @@ func readStatus(r io.Reader) (s status) {
 
 // result is how the command ended, from what ds-exec said and how that ended.
 func (s status) result(err error) (build.RunResult, error) {
-	res := build.RunResult{Signal: s.Signal, OOM: s.OOM, PeakMemory: s.PeakMemory, Fault: s.Message}
+	res := build.RunResult{Signal: s.Signal, OOM: s.OOM, PeakMemory: s.PeakMemory, Fault: s.Message, Limits: s.Limits}
 	var exit *exec.ExitError
 	switch {
 	case err == nil:

@@ -104,8 +104,11 @@ func survey(io *cli.IO, refused error) (*sandbox.Survey, error) {
 
 // refusal is an error with what to do about a level that is not to be had.
 func refusal(err error) error {
-	if errors.Is(err, sandbox.ErrIsolation) {
+	switch {
+	case errors.Is(err, sandbox.ErrIsolation):
 		return cli.WithHint(err, "%s", isolationHint)
+	case errors.Is(err, sandbox.ErrNotDelegated):
+		return cli.WithHint(err, "run it as root, with --best-effort, or where a cgroup is delegated: systemd-run --user --scope -p Delegate=yes ...")
 	}
 	return err
 }

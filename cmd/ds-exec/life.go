@@ -187,5 +187,5 @@ func (r *record) ended(res sandbox.Result, err error) error {
 }
 
 func exit(r sandbox.Result) container.Exit {
-	return container.Exit{Status: r.Status, Signal: r.Signal, OOM: r.OOM, PeakMemory: r.PeakMemory}
+	return container.Exit{Status: r.Status, Signal: r.Signal, OOM: r.OOM, PeakMemory: r.PeakMemory, Limits: r.Verdicts}
 }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"errors"
-	"math"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"docksmith/lib/cli"
@@ -30,13 +28,8 @@ func (s *settings) parse(io *cli.IO, command []string) (err error) {
 	if s.Network = s.network; s.Network != "" && s.Network != "none" && s.Network != "host" {
 		return cli.Usagef("--network %s: only none and host are possible yet", s.Network)
 	}
-	if s.Limits.CPUs < 0 || s.Limits.Pids < 0 || math.IsNaN(s.Limits.CPUs) || s.Limits.CPUs > 1e6 {
-		return cli.Usagef("a limit must be positive")
-	}
-	if s.memory != "" {
-		if s.Limits.Memory, err = parseSize(s.memory); err != nil {
-			return err
-		}
+	if s.Limits, err = s.limits.Limits(); err != nil {
+		return err
 	}
 	s.Terminal = s.terminal
 	if s.terminal && !s.detach && !cli.Terminal(io.Stdin) { // detached, its monitor is at the near end
@@ -129,19 +122,4 @@ func parseVolume(v string) (specs.Mount, error) {
 		}
 	}
 	return m, nil
-}
-
-func parseSize(s string) (int64, error) {
-	digits := strings.TrimRight(strings.ToLower(s), "bkmgtpi")
-	shifts := map[string]uint{"": 0, "b": 0, "k": 10, "m": 20, "g": 30, "t": 40}
-	suffix := strings.ToLower(s[len(digits):])
-	if len(suffix) > 1 {
-		suffix = strings.TrimSuffix(strings.TrimSuffix(suffix, "b"), "i")
-	}
-	shift, ok := shifts[suffix]
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if !ok || err != nil || n <= 0 || n > math.MaxInt64>>shift {
-		return 0, cli.Usagef("size %q is not a number of bytes with an optional suffix k, m, g or t", s)
-	}
-	return n << shift, nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"syscall"
 
 	"docksmith/lib/cli"
+	"docksmith/lib/limits"
 	"docksmith/lib/sandbox"
 )
 
@@ -24,7 +26,8 @@ const (
 type settings struct {
 	sandbox.Options
 	env, volumes, tmpfs   []string
-	memory, network       string
+	network               string
+	limits                limits.Flags
 	seccomp, noSeccomp    bool
 	namespaces            bool
 	rootless, noRootless  bool
@@ -67,9 +70,7 @@ func (s *settings) declare(f *cli.Flags) {
 	f.StringVarP(&s.User, "user", "u", "", "run as `USER[:GROUP]`, by name or number")
 	f.StringVarP(&s.Cwd, "workdir", "w", "", "start in `DIR`")
 	f.StringVar(&s.network, "network", "", "`none` for loopback only, host for the machine's network")
-	f.StringVarP(&s.memory, "memory", "m", "", "limit memory to `SIZE` bytes, or with a suffix k, m, g, t")
-	f.Float64Var(&s.Limits.CPUs, "cpus", 0, "limit processor time to `N` processors' worth")
-	f.Int64Var(&s.Limits.Pids, "pids-limit", 0, "limit processes and threads to `N`")
+	s.limits.Declare(f)
 	f.StringVar(&s.level, "isolation", "", "isolate as far as `LEVEL` says: full, user, chroot, none, or auto")
 	f.BoolVar(&s.namespaces, "namespaces", false, "isolate by namespaces (the default)")
 	f.BoolVar(&s.NoNamespaces, "no-namespaces", false, "share everything but the file system with the machine")
@@ -124,7 +125,11 @@ func (s *settings) run(ctx context.Context, io *cli.IO, args []string) (err erro
 		}
 		return statusOf(err)
 	}
-	report.exited(res)
+	if !report.exited(res) {
+		for _, v := range res.Verdicts {
+			fmt.Fprintf(io.Stderr, "%s: %s\n", io.Name, v)
+		}
+	}
 	if res.Signal != 0 && ctx.Err() != nil && interrupts(syscall.Signal(res.Signal)) {
 		return ctx.Err() // the signal was for us, too: die of it
 	}

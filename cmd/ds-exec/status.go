@@ -39,12 +39,16 @@ type event struct {
 	PeakMemory int64  `json:"peakMemory,omitempty"`
 	Message    string `json:"message,omitempty"`
 	Hint       string `json:"hint,omitempty"`
+
+	Limits []string `json:"limits,omitempty"` // that were met
 }
 
 func (s *status) started(pid int) { s.write(event{Type: "started", PID: pid}) }
 
-func (s *status) exited(r sandbox.Result) {
-	s.write(event{Type: "exited", Status: &r.Status, Signal: r.Signal, OOM: r.OOM, PeakMemory: r.PeakMemory})
+// exited tells how the command ended. It reports whether anybody was told.
+func (s *status) exited(r sandbox.Result) bool {
+	s.write(event{Type: "exited", Status: &r.Status, Signal: r.Signal, OOM: r.OOM, PeakMemory: r.PeakMemory, Limits: r.Verdicts})
+	return s.file != nil && s.err == nil
 }
 
 // fail tells why the command did not run. It reports whether anybody was told.

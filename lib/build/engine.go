@@ -99,6 +99,8 @@ type RunResult struct {
 	// where they have a cgroup of their own, else of the largest one; 0 where
 	// it is not known.
 	PeakMemory int64
+	// Limits has a sentence for each limit that was met.
+	Limits []string
 	// Fault says why the command could not be started; Status is then 126 or 127.
 	Fault string
 }

@@ -36,6 +36,8 @@ func (r RunResult) String() string {
 		used = fmt.Sprintf(", after using %.1f MiB", float64(r.PeakMemory)/(1<<20))
 	}
 	switch {
+	case len(r.Limits) > 0:
+		text += " (" + strings.Join(r.Limits, "; ") + ")"
 	case r.OOM:
 		text += " (killed: out of memory" + used + ")"
 	case signal != 0:

@@ -78,6 +78,8 @@ type Exit struct {
 	Signal     int   `json:"signal,omitempty"`
 	OOM        bool  `json:"oom,omitempty"`
 	PeakMemory int64 `json:"peakMemory,omitempty"`
+	// Limits has a sentence for each limit that was met.
+	Limits []string `json:"limits,omitempty"`
 	// Unknown says that nobody lived to record the end.
 	Unknown bool `json:"unknown,omitempty"`
 	// Error says what else went wrong.

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -31,8 +30,9 @@ type cgroup struct {
 // cgroupPlan is what a container's cgroup is to be.
 type cgroupPlan struct {
 	resources *specs.LinuxResources
-	path      string // cgroupsPath of the specification, or ""
-	name      string // below a directory of ours, without a path
+	path      string      // cgroupsPath of the specification, or ""
+	name      string      // below a directory of ours, without a path
+	spare     func(error) // gets what cannot be limited, which else is an error
 }
 
 // make makes the container's cgroup with its limits; nil when neither a path nor
@@ -43,7 +43,7 @@ func (p cgroupPlan) make() (*cgroup, error) {
 	}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(cgroupBase, &fs); err != nil {
-		return nil, fmt.Errorf("limits: %s: %w: no cgroup file system is mounted there", cgroupBase, err)
+		return nil, p.lack(fmt.Errorf("limits: %s: %w: no cgroup file system is mounted there", cgroupBase, err))
 	}
 	g := &cgroup{dirs: map[string]string{}, v2: fs.Type == unix.CGROUP2_SUPER_MAGIC}
 	var r specs.LinuxResources
@@ -62,15 +62,28 @@ func (p cgroupPlan) make() (*cgroup, error) {
 		return nil, err
 	}
 	for _, w := range wants {
-		if err := g.apply(w, p); err != nil {
+		err := g.apply(w, p)
+		if err == nil {
+			continue
+		}
+		if err := p.lack(fmt.Errorf("%s limit: %w", w.controller, cgroupRemedy(err))); err != nil {
 			g.remove()
-			return nil, fmt.Errorf("%s limit: %w", w.controller, cgroupRemedy(err))
+			return nil, err
 		}
 	}
 	if len(g.dirs) == 0 {
 		return nil, nil
 	}
 	return g, nil
+}
+
+// lack gives err back unless it can be spared.
+func (p cgroupPlan) lack(err error) error {
+	if p.spare == nil {
+		return err
+	}
+	p.spare(err)
+	return nil
 }
 
 // join makes the container's directory in every hierarchy, if it has a path. An
@@ -118,8 +131,12 @@ func hasController(name string) bool {
 
 func cgroupRemedy(err error) error {
 	switch {
+	case errors.Is(err, errNoSuchCPU):
+		return err
+	case InUserNamespace() && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM)):
+		return &undelegatedError{outerUID(), err}
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM), errors.Is(err, unix.EROFS):
-		return fmt.Errorf("%w: the user may not make cgroups here: run as root, or without the limit", err)
+		return fmt.Errorf("%w: no cgroup can be made here: run as root, or without the limit", err)
 	case errors.Is(err, unix.ENOENT):
 		return fmt.Errorf("%w: this machine does not have the cgroup controller", err)
 	case errors.Is(err, unix.EBUSY):
@@ -134,6 +151,9 @@ func (g *cgroup) apply(w want, p cgroupPlan) error {
 		return err
 	}
 	for _, s := range w.files {
+		if err := s.available(dir); err != nil {
+			return err
+		}
 		if err := s.write(dir); err != nil {
 			return err
 		}
@@ -187,30 +207,6 @@ func (g *cgroup) keep() []string {
 	closeFiles(g.held)
 	g.held = nil
 	return g.list()
-}
-
-// verdict is whether the kernel killed for the memory limit, and the peak.
-func (g *cgroup) verdict() (oom bool, peak int64) {
-	dir, ok := g.dirs["memory"]
-	events, peakFile := "memory.oom_control", "memory.max_usage_in_bytes"
-	if g.v2 {
-		dir, ok = g.dirs[""]
-		events, peakFile = "memory.events", "memory.peak"
-	}
-	if !ok {
-		return false, 0
-	}
-	if b, err := os.ReadFile(filepath.Join(dir, peakFile)); err == nil {
-		peak, _ = strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
-	}
-	if b, err := os.ReadFile(filepath.Join(dir, events)); err == nil {
-		for line := range strings.Lines(string(b)) {
-			if n, ok := strings.CutPrefix(line, "oom_kill "); ok {
-				oom = strings.TrimSpace(n) != "0"
-			}
-		}
-	}
-	return oom, peak
 }
 
 // list is the directories in order.

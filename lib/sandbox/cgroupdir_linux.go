@@ -22,6 +22,9 @@ func (g *cgroup) dir(controller string, p cgroupPlan) (string, error) {
 		}
 		base = filepath.Join(base, key)
 	}
+	if p.path == "" && InUserNamespace() {
+		base = delegated(base, ownCgroup(controller, g.v2), controller, g.v2)
+	}
 	parent, name := filepath.Join(base, "docksmith"), p.name
 	if filepath.IsAbs(p.path) {
 		parent, name = filepath.Split(filepath.Join(base, p.path))

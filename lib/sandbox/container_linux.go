@@ -20,6 +20,7 @@ type container struct {
 	filter func() ([]unix.SockFilter, error) // waits for the compiler
 	mounts []*mount
 	cgroup *cgroup // nil without limits
+	first  victim  // its command, where that may be killed for a limit
 
 	joins    []join         // namespaces that others made
 	gate     *os.File       // where the process waits to be started, or nil
@@ -96,8 +97,7 @@ func newContainer(b *Bundle, o Options) (*container, error) {
 	if c.wanted != nil {
 		c.opts.NoInit = true // the process that makes the namespaces is their first
 	}
-	plan := cgroupPlan{o.Limits.over(spec.Linux.Resources), spec.Linux.CgroupsPath, cmp.Or(o.Name, randomName())}
-	if c.cgroup, err = plan.make(); err != nil {
+	if err := c.makeCgroup(); err != nil {
 		closeJoins(c.joins)
 		return nil, err
 	}
@@ -105,6 +105,28 @@ func newContainer(b *Bundle, o Options) (*container, error) {
 		o.Cgroup(c.cgroup.list())
 	}
 	return c, nil
+}
+
+// minMemory is less than any program can do with. Until a command is executed it
+// shares its memory with us, and the kernel would kill us with it.
+const minMemory = 512 << 10
+
+// makeCgroup makes the container's cgroup with its limits. What cannot be limited
+// is an error, or where the best will do, a warning.
+func (c *container) makeCgroup() (err error) {
+	if r := c.spec.Linux.Resources; r != nil && r.Memory != nil && r.Memory.Limit != nil && *r.Memory.Limit > 0 && *r.Memory.Limit < minMemory {
+		return fmt.Errorf("memory limit: %s is less than the %s that it takes to start a program", Size(*r.Memory.Limit), Size(minMemory))
+	}
+	plan := cgroupPlan{resources: c.spec.Linux.Resources, path: c.spec.Linux.CgroupsPath, name: cmp.Or(c.opts.Name, randomName())}
+	var spared []string
+	if c.opts.Limits.BestEffort {
+		plan.spare = func(err error) { spared = append(spared, briefly(err)) }
+	}
+	c.cgroup, err = plan.make()
+	if len(spared) > 0 && c.opts.Warn != nil {
+		c.opts.Warn("not limited: " + strings.Join(spared, "; "))
+	}
+	return err
 }
 
 // compileFilter has the seccomp filter made while the namespaces are.

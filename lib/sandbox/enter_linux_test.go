@@ -110,7 +110,7 @@ func TestEnterIsLikeTheCommand(t *testing.T) {
 
 // probeLimits tells whether the machine lets us make cgroups.
 func probeLimits(l Limits) error {
-	g, err := cgroupPlan{resources: l.over(nil), name: randomName()}.make()
+	g, err := cgroupPlan{resources: l.resources(nil), name: randomName()}.make()
 	if g != nil {
 		g.remove()
 	}

@@ -108,7 +108,11 @@ func (c *container) readProcess() (*process, error) {
 	if p.caps, err = parseCapSets(sp.Capabilities); err != nil {
 		return nil, err
 	}
-	if p.rlimits, err = readRlimits(sp.Rlimits); err != nil {
+	list, err := c.raisable(sp.Rlimits)
+	if err != nil {
+		return nil, err
+	}
+	if p.rlimits, err = readRlimits(list); err != nil {
 		return nil, err
 	}
 	if len(c.opts.Secrets) > 0 {

@@ -24,41 +24,6 @@ type setting struct {
 	maybe bool // without any of the files there is nothing to limit
 }
 
-// over lays the limits over those of the specification.
-func (l Limits) over(r *specs.LinuxResources) *specs.LinuxResources {
-	if l == (Limits{}) {
-		return r
-	}
-	var out specs.LinuxResources
-	if r != nil {
-		out = *r
-	}
-	if l.Memory > 0 { // swap counts, else a limit would only make the machine slow
-		m := specs.LinuxMemory{}
-		if out.Memory != nil {
-			m = *out.Memory
-		}
-		m.Limit, m.Swap = &l.Memory, &l.Memory
-		out.Memory = &m
-	}
-	if l.CPUs > 0 {
-		c := specs.LinuxCPU{}
-		if out.CPU != nil {
-			c = *out.CPU
-		}
-		period, quota := uint64(cpuPeriod), max(1000, int64(l.CPUs*cpuPeriod))
-		c.Period, c.Quota = &period, &quota
-		out.CPU = &c
-	}
-	if l.Pids > 0 {
-		out.Pids = &specs.LinuxPids{Limit: &l.Pids}
-	}
-	return &out
-}
-
-// cpuPeriod is what the kernel has unless told.
-const cpuPeriod = 100000
-
 // translation collects what is wanted of the controllers of one cgroup version.
 type translation struct {
 	v2    bool

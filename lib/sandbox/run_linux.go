@@ -30,23 +30,20 @@ func Run(ctx context.Context, b *Bundle, o Options) (Result, error) {
 	if c.cgroup != nil {
 		defer c.cgroup.remove()
 	}
+	killed := c.cgroup.watchVictims()
 	res, err := c.run(ctx, func(t *thread) error { return t.make(c) })
+	victims := killed.end(err == nil && c.cgroup.killed())
+	if len(victims) == 0 && res.Signal == int(unix.SIGKILL) {
+		victims = []victim{c.first}
+	}
 	c.hooksAfter()
 	if err != nil {
 		return failed, err
 	}
 	if c.cgroup != nil {
-		oom, peak := c.cgroup.verdict()
-		res.OOM, res.PeakMemory = oom, max(res.PeakMemory*btoi(peak == 0), peak)
+		c.cgroup.verdict(&res, victims)
 	}
 	return res, nil
-}
-
-func btoi(b bool) int64 {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 func randomName() string {
@@ -92,6 +89,7 @@ func (c *container) attend(ctx context.Context, t *thread) (res Result, err erro
 	if c.outlives {
 		return Result{}, nil
 	}
+	c.first = c.cgroup.candidate(t.command.pid)
 	return c.await(ctx, t.command.pid, !t.ownTTY)
 }
 

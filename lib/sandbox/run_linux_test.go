@@ -291,7 +291,7 @@ func TestUsers(t *testing.T) {
 func TestLimits(t *testing.T) {
 	b := newBox(t)
 	b.opts.Limits = Limits{Memory: 32 << 20}
-	if g, err := (cgroupPlan{resources: b.opts.Limits.over(nil), name: randomName()}).make(); err != nil {
+	if g, err := (cgroupPlan{resources: b.opts.Limits.resources(nil), name: randomName()}).make(); err != nil {
 		t.Skipf("no memory limit here: %v", err)
 	} else {
 		g.remove()
@@ -302,6 +302,9 @@ func TestLimits(t *testing.T) {
 	_, res, err := b.run("dd", "if=/dev/zero", "of=/dev/null", "bs=128M", "count=1")
 	if err != nil || res.Status != 137 || !res.OOM || res.PeakMemory < 16<<20 || res.PeakMemory > 32<<20 {
 		t.Errorf("%+v, %v", res, err)
+	}
+	if v := res.Verdicts; len(v) != 1 || v[0] != "killed: memory limit of 32 MiB: process 2 (dd)" {
+		t.Errorf("%q", v)
 	}
 	b.opts.Limits = Limits{Pids: 4}
 	out, _, err := b.run("sh", "-c", "for i in 1 2 3 4 5 6; do sleep 1 & done; wait")

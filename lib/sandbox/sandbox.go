@@ -67,6 +67,8 @@ var (
 	ErrUnsupportedPlatform = errors.New("unsupported platform")
 	// ErrCommandNotFound means the command is not in the container.
 	ErrCommandNotFound = errors.New("command not found")
+	// ErrNotDelegated means that an ordinary user may make no cgroup for a limit.
+	ErrNotDelegated = errors.New("no cgroup controller is delegated to the user")
 	// ErrCommandNotInvocable means the command is there and cannot be executed.
 	ErrCommandNotInvocable = errors.New("command cannot be invoked")
 )
@@ -93,7 +95,7 @@ type Options struct {
 	// Secrets are by name what mounts and environment of the bundle speak of. Of
 	// those that it has not, Warn is told, and the process runs without.
 	Secrets map[string][]byte `json:"-"`
-	// Limits are applied by a cgroup made for the container.
+	// Limits are applied over those of the bundle.
 	Limits Limits `json:"limits,omitzero"`
 	// Isolation is the level. "" is IsolationFull, in a user namespace
 	// IsolationUser, and as far as the other options let it.
@@ -135,13 +137,6 @@ type Options struct {
 	Warn func(sentence string) `json:"-"`
 }
 
-// Limits bounds a container's use of the machine. Zero means no limit.
-type Limits struct {
-	Memory int64   `json:"memory,omitempty"` // bytes, swap included
-	CPUs   float64 `json:"cpus,omitempty"`   // processors' worth of time, 1.5 is one and a half
-	Pids   int64   `json:"pids,omitempty"`   // processes and threads
-}
-
 // Result tells how a container ended.
 type Result struct {
 	// Status is the exit status, 128+N when a signal N ended the process.
@@ -153,6 +148,10 @@ type Result struct {
 	// PeakMemory is the most memory in use at a time, in bytes: of the whole
 	// container where it had a cgroup, else of its largest process.
 	PeakMemory int64
+	// Verdicts has a sentence for each limit that the container ran into, as
+	// "killed: memory limit of 32 MiB: process 7 (hog)". Of some limits only the
+	// process that meets them gets to know.
+	Verdicts []string
 }
 
 // UserNamespaceOptions is for EnterUserNamespace.

@@ -104,6 +104,9 @@ func (o Options) apply(orig *specs.Spec) (*specs.Spec, error) {
 	case !path.IsAbs(p.Cwd):
 		return nil, fmt.Errorf("working directory %q is not absolute", p.Cwd)
 	}
+	if err := o.Limits.Apply(&s); err != nil {
+		return nil, err
+	}
 	return &s, checkStrings(&s)
 }
 

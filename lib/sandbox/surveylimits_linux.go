@@ -45,7 +45,7 @@ func (t *surveyor) limit(ask func() (*specs.LinuxResources, error)) (note string
 }
 
 func usual(l Limits) func() (*specs.LinuxResources, error) {
-	return func() (*specs.LinuxResources, error) { return l.over(nil), nil }
+	return func() (*specs.LinuxResources, error) { return l.resources(nil), nil }
 }
 
 // oneProcessor is the first that the caller may run on.
