@@ -2,7 +2,8 @@
 // C library. Of an ssh agent "list" prints the comments of the keys; "many N"
 // does it on N connections at once; "echo N" sends N bytes and wants them back,
 // which only the agent of the tests does. "flip A B SECONDS" exchanges two names
-// as fast as it can.
+// as fast as it can; "seize CANARY SECONDS" attacks processes that come in, and
+// "where CANARY" says whether the working directory leads out.
 package main
 
 import (
@@ -44,8 +45,12 @@ func run(args []string) error {
 		return err
 	case len(args) == 4 && args[0] == "flip":
 		return flip(args[1], args[2], time.Duration(n)*time.Second)
+	case len(args) == 3 && args[0] == "seize":
+		return seize(args[1], time.Duration(n)*time.Second)
+	case len(args) == 2 && args[0] == "where":
+		return where(args[1])
 	}
-	return errors.New("usage: inside list | many N | echo N | flip A B SECONDS")
+	return errors.New("usage: inside list | many N | echo N | flip A B SECONDS | seize CANARY SECONDS | where CANARY")
 }
 
 // flip exchanges two names for a time.
