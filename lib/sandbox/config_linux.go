@@ -1,162 +1,160 @@
 package sandbox
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// document is config.json with the parts that matter, those that are rare or
-// large unread. encoding/json prepares for every type below the one it is given,
-// and all that the specification can say takes it most of a millisecond, a tenth
-// of a container's start.
-type document struct {
-	Version     string            `json:"ociVersion"`
-	Process     *processDocument  `json:"process"`
-	Root        *specs.Root       `json:"root"`
-	Hostname    string            `json:"hostname"`
-	Domainname  string            `json:"domainname"`
-	Mounts      []specs.Mount     `json:"mounts"`
-	Hooks       json.RawMessage   `json:"hooks"`
-	Annotations map[string]string `json:"annotations"`
-	Linux       *linuxDocument    `json:"linux"`
+// encoding/json prepares for every type below the one it is given, to read and to
+// write: all that config.json can say takes it most of a millisecond, a tenth of
+// a container's start. So objects are read member by member here, and the types
+// that are rare only where they are there.
+
+// field is where a member of an object goes: a pointer to what is no structure, or
+// to one that is rare, or a function that reads the member.
+type field struct {
+	name string
+	to   any
 }
 
-type processDocument struct {
-	Terminal        bool                     `json:"terminal"`
-	ConsoleSize     *specs.Box               `json:"consoleSize"`
-	User            specs.User               `json:"user"`
-	Args            []string                 `json:"args"`
-	Env             []string                 `json:"env"`
-	Cwd             string                   `json:"cwd"`
-	Capabilities    *specs.LinuxCapabilities `json:"capabilities"`
-	Rlimits         []specs.POSIXRlimit      `json:"rlimits"`
-	NoNewPrivileges bool                     `json:"noNewPrivileges"`
-	ApparmorProfile string                   `json:"apparmorProfile"`
-	SelinuxLabel    string                   `json:"selinuxLabel"`
-	OOMScoreAdj     *int                     `json:"oomScoreAdj"`
-
-	Scheduler       json.RawMessage `json:"scheduler"`
-	IOPriority      json.RawMessage `json:"ioPriority"`
-	ExecCPUAffinity json.RawMessage `json:"execCPUAffinity"`
+// decodeObject reads the members that have a field; null is as if not there.
+func decodeObject(raw []byte, fields []field) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &members); err != nil {
+		return err
+	}
+	for _, f := range fields {
+		v := members[f.name]
+		if !present(v) {
+			continue
+		}
+		var err error
+		if read, ok := f.to.(func(json.RawMessage) error); ok {
+			err = read(v)
+		} else {
+			err = json.Unmarshal(v, f.to)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+	}
+	return nil
 }
 
-type linuxDocument struct {
-	Sysctl            map[string]string      `json:"sysctl"`
-	Namespaces        []specs.LinuxNamespace `json:"namespaces"`
-	Devices           []specs.LinuxDevice    `json:"devices"`
-	RootfsPropagation string                 `json:"rootfsPropagation"`
-	MaskedPaths       []string               `json:"maskedPaths"`
-	ReadonlyPaths     []string               `json:"readonlyPaths"`
-	MountLabel        string                 `json:"mountLabel"`
-	CgroupsPath       string                 `json:"cgroupsPath"`
-	UIDMappings       []specs.LinuxIDMapping `json:"uidMappings"`
-	GIDMappings       []specs.LinuxIDMapping `json:"gidMappings"`
-
-	Resources    json.RawMessage `json:"resources"`
-	Seccomp      json.RawMessage `json:"seccomp"`
-	NetDevices   json.RawMessage `json:"netDevices"`
-	IntelRdt     json.RawMessage `json:"intelRdt"`
-	MemoryPolicy json.RawMessage `json:"memoryPolicy"`
-	Personality  json.RawMessage `json:"personality"`
-	TimeOffsets  json.RawMessage `json:"timeOffsets"`
+// decodeList reads a list of objects, each into one more of to.
+func decodeList[T any](to *[]T, fields func(*T) []field) func(json.RawMessage) error {
+	return func(raw json.RawMessage) error {
+		var list []json.RawMessage
+		if err := json.Unmarshal(raw, &list); err != nil {
+			return err
+		}
+		*to = make([]T, len(list))
+		for i := range list {
+			if err := decodeObject(list[i], fields(&(*to)[i])); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 }
+
+// decodeNew reads an object into a new value of its own.
+func decodeNew[T any](to **T, fields func(*T) []field) func(json.RawMessage) error {
+	return func(raw json.RawMessage) error {
+		*to = new(T)
+		return decodeObject(raw, fields(*to))
+	}
+}
+
+func present(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
+
+// refused is a member that would have no effect.
+func refused(name string) field {
+	return field{name, func(json.RawMessage) error { return errNotApplied }}
+}
+
+var errNotApplied = errors.New("it is not applied: remove it")
 
 // decodeConfig reads config.json and refuses what could not be done.
 func decodeConfig(raw []byte) (*specs.Spec, error) {
 	if len(raw) > maxConfig {
 		return nil, fmt.Errorf("config.json: larger than %d bytes", maxConfig)
 	}
-	var doc document
-	d := json.NewDecoder(bytes.NewReader(raw))
-	if err := d.Decode(&doc); err != nil {
-		return nil, fmt.Errorf("config.json: %w", err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, errors.New("config.json: data after the document")
-	}
-	spec, err := doc.spec()
+	s := &specs.Spec{}
+	err := decodeObject(raw, specFields(s))
 	if err == nil {
-		err = checkSpec(spec)
+		err = checkSpec(s)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("config.json: %w", err)
 	}
-	return spec, nil
-}
-
-// spec gives the document its usual form.
-func (doc *document) spec() (*specs.Spec, error) {
-	s := &specs.Spec{
-		Version: doc.Version, Root: doc.Root, Hostname: doc.Hostname, Domainname: doc.Domainname,
-		Mounts: doc.Mounts, Annotations: doc.Annotations,
-	}
-	if err := decodePresent(doc.Hooks, &s.Hooks); err != nil {
-		return nil, err
-	}
-	if p := doc.Process; p != nil {
-		s.Process = &specs.Process{
-			Terminal: p.Terminal, ConsoleSize: p.ConsoleSize, User: p.User, Args: p.Args, Env: p.Env, Cwd: p.Cwd, Capabilities: p.Capabilities,
-			Rlimits: p.Rlimits, NoNewPrivileges: p.NoNewPrivileges, ApparmorProfile: p.ApparmorProfile,
-			SelinuxLabel: p.SelinuxLabel, OOMScoreAdj: p.OOMScoreAdj,
-		}
-		if err := refusePresent(map[string]json.RawMessage{
-			"process.execCPUAffinity": p.ExecCPUAffinity,
-		}); err != nil {
-			return nil, err
-		}
-		if err := decodePresent(p.Scheduler, &s.Process.Scheduler); err != nil {
-			return nil, err
-		}
-		if err := decodePresent(p.IOPriority, &s.Process.IOPriority); err != nil {
-			return nil, err
-		}
-	}
-	if l := doc.Linux; l != nil {
-		s.Linux = &specs.Linux{
-			Sysctl: l.Sysctl, Namespaces: l.Namespaces, Devices: l.Devices, RootfsPropagation: l.RootfsPropagation,
-			MaskedPaths: l.MaskedPaths, ReadonlyPaths: l.ReadonlyPaths, MountLabel: l.MountLabel,
-			CgroupsPath: l.CgroupsPath, UIDMappings: l.UIDMappings, GIDMappings: l.GIDMappings,
-		}
-		if err := l.rest(s.Linux); err != nil {
-			return nil, err
-		}
-	}
 	return s, nil
 }
 
-func (l *linuxDocument) rest(s *specs.Linux) error {
-	if err := refusePresent(map[string]json.RawMessage{
-		"linux.netDevices": l.NetDevices, "linux.intelRdt": l.IntelRdt, "linux.memoryPolicy": l.MemoryPolicy,
-		"linux.timeOffsets": l.TimeOffsets,
-	}); err != nil {
-		return err
+func specFields(s *specs.Spec) []field {
+	return []field{
+		{"ociVersion", &s.Version}, {"hostname", &s.Hostname}, {"domainname", &s.Domainname}, {"annotations", &s.Annotations},
+		{"hooks", &s.Hooks}, {"mounts", decodeList(&s.Mounts, mountFields)}, {"process", decodeNew(&s.Process, processFields)},
+		{"root", decodeNew(&s.Root, func(r *specs.Root) []field { return []field{{"path", &r.Path}, {"readonly", &r.Readonly}} })},
+		{"linux", decodeNew(&s.Linux, linuxFields)},
 	}
-	if err := errors.Join(decodePresent(l.Seccomp, &s.Seccomp), decodePresent(l.Personality, &s.Personality)); err != nil {
-		return err
-	}
-	return decodePresent(l.Resources, &s.Resources)
 }
 
-func present(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
-
-func decodePresent(raw json.RawMessage, v any) error {
-	if !present(raw) {
-		return nil
+func mountFields(m *specs.Mount) []field {
+	return []field{
+		{"destination", &m.Destination}, {"type", &m.Type}, {"source", &m.Source}, {"options", &m.Options},
+		{"uidMappings", &m.UIDMappings}, {"gidMappings", &m.GIDMappings},
 	}
-	return json.Unmarshal(raw, v)
 }
 
-// refusePresent refuses settings that would have no effect.
-func refusePresent(members map[string]json.RawMessage) error {
-	for name, raw := range members {
-		if present(raw) {
-			return fmt.Errorf("%s is not applied: remove it", name)
-		}
+func processFields(p *specs.Process) []field {
+	user := func(raw json.RawMessage) error {
+		u := &p.User
+		return decodeObject(raw, []field{{"uid", &u.UID}, {"gid", &u.GID}, {"umask", &u.Umask}, {"additionalGids", &u.AdditionalGids}})
 	}
-	return nil
+	return []field{
+		{"terminal", &p.Terminal}, {"consoleSize", &p.ConsoleSize}, {"user", user}, {"args", &p.Args}, {"env", &p.Env}, {"cwd", &p.Cwd},
+		{"capabilities", decodeNew(&p.Capabilities, capabilityFields)}, {"rlimits", &p.Rlimits}, {"noNewPrivileges", &p.NoNewPrivileges},
+		{"apparmorProfile", &p.ApparmorProfile}, {"selinuxLabel", &p.SelinuxLabel}, {"oomScoreAdj", &p.OOMScoreAdj},
+		{"scheduler", &p.Scheduler}, {"ioPriority", &p.IOPriority}, refused("execCPUAffinity"),
+	}
+}
+
+func capabilityFields(c *specs.LinuxCapabilities) []field {
+	return []field{
+		{"bounding", &c.Bounding}, {"effective", &c.Effective}, {"permitted", &c.Permitted},
+		{"inheritable", &c.Inheritable}, {"ambient", &c.Ambient},
+	}
+}
+
+func linuxFields(l *specs.Linux) []field {
+	return []field{
+		{"sysctl", &l.Sysctl}, {"devices", &l.Devices}, {"rootfsPropagation", &l.RootfsPropagation},
+		{"namespaces", decodeList(&l.Namespaces, func(n *specs.LinuxNamespace) []field {
+			return []field{{"type", &n.Type}, {"path", &n.Path}}
+		})},
+		{"maskedPaths", &l.MaskedPaths}, {"readonlyPaths", &l.ReadonlyPaths}, {"mountLabel", &l.MountLabel}, {"cgroupsPath", &l.CgroupsPath},
+		{"uidMappings", &l.UIDMappings}, {"gidMappings", &l.GIDMappings}, {"seccomp", &l.Seccomp}, {"personality", &l.Personality},
+		{"resources", func(raw json.RawMessage) error { return decodeResources(raw, &l.Resources) }},
+		refused("netDevices"), refused("intelRdt"), refused("memoryPolicy"), refused("timeOffsets"),
+	}
+}
+
+// decodeResources reads limits. Nearly every bundle has the rule on devices that
+// engines give, and nothing else.
+func decodeResources(raw json.RawMessage, to **specs.LinuxResources) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &members); err != nil {
+		return err
+	}
+	if len(members) > 1 || !present(members["devices"]) {
+		return json.Unmarshal(raw, to)
+	}
+	*to = &specs.LinuxResources{}
+	return decodeList(&(*to).Devices, func(d *specs.LinuxDeviceCgroup) []field {
+		return []field{{"allow", &d.Allow}, {"type", &d.Type}, {"major", &d.Major}, {"minor", &d.Minor}, {"access", &d.Access}}
+	})(members["devices"])
 }

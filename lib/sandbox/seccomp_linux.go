@@ -44,6 +44,13 @@ func ioctlGuard(request uint64) specs.LinuxSyscall {
 // the default profile of container engines, which follows the capabilities that
 // the container has. One that allows everything is none.
 func seccompFilter(spec *specs.Spec) ([]unix.SockFilter, error) {
+	if f := usual(spec); f != nil {
+		return f, nil
+	}
+	return compileFilter(spec)
+}
+
+func compileFilter(spec *specs.Spec) ([]unix.SockFilter, error) {
 	profile := spec.Linux.Seccomp
 	var first []specs.LinuxSyscall
 	if profile == nil {

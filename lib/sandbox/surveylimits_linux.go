@@ -17,7 +17,7 @@ func (t *surveyor) limits() {
 		name  string
 		limit func() (*specs.LinuxResources, error)
 	}{
-		{"memory", usual(Limits{Memory: 64 << 20})}, {"cpu", usual(Limits{CPUs: 0.5})}, {"pids", usual(Limits{Pids: 64})},
+		{"memory", laid(Limits{Memory: 64 << 20})}, {"cpu", laid(Limits{CPUs: 0.5})}, {"pids", laid(Limits{Pids: 64})},
 		{"cpuset", oneProcessor}, {"io", oneDisk},
 	} {
 		note, err := t.limit(l.limit)
@@ -44,7 +44,7 @@ func (t *surveyor) limit(ask func() (*specs.LinuxResources, error)) (note string
 	return "cgroup v1", nil
 }
 
-func usual(l Limits) func() (*specs.LinuxResources, error) {
+func laid(l Limits) func() (*specs.LinuxResources, error) {
 	return func() (*specs.LinuxResources, error) { return l.resources(nil), nil }
 }
 
