@@ -41,6 +41,10 @@ func (l *lines) event(e build.Event) {
 	switch e.Type {
 	case build.EventStart:
 		l.flying[e.Step] = true
+	case build.EventCache:
+		if e.Changes != nil {
+			l.line("%s ---> %s", l.prefix(e.Step, 0), cli.Printable(e.Reason))
+		}
 	case build.EventRun:
 		if prefix := l.prefix(e.Step, 0); prefix != "" {
 			l.line("%s ---> running line %d of stage %s", prefix, e.Line, e.Stage)

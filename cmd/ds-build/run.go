@@ -216,11 +216,7 @@ func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	name := ""
-	if len(b.settings.tags) > 0 {
-		name = b.settings.tags[0].String()
-	}
-	account := known.Begin(name)
+	account := known.Begin(b.historyName())
 	defer func() { err = errors.Join(err, account.Close(), b.in.index.Save()) }()
 	further, err := openContexts(b.settings.contexts, b.store, b.in.index)
 	if err != nil {
@@ -250,6 +246,22 @@ func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
 		return nil, err
 	}
 	return result, b.report(result)
+}
+
+// historyName is what the history of this build goes under: the image's first
+// name, or the Dockerfile if it has none; "" if that is no file either.
+func (b *builder) historyName() string {
+	if len(b.settings.tags) > 0 {
+		return b.settings.tags[0].String()
+	}
+	file, err := filepath.Abs(b.in.plan.File)
+	if err == nil {
+		_, err = os.Stat(file)
+	}
+	if err != nil {
+		return ""
+	}
+	return file
 }
 
 // report gives the result to those who asked for it.

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"docksmith/lib/cache"
 	"docksmith/lib/cli"
@@ -182,12 +181,7 @@ func timestamp(t time.Time) string {
 // oneLine makes text that came from a Dockerfile fit for a terminal.
 func oneLine(s string) string {
 	const limit = 60
-	clean := strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, s)
+	clean := cli.Printable(strings.NewReplacer("\n", " ", "\t", " ").Replace(s))
 	if r := []rune(clean); len(r) > limit {
 		clean = string(r[:limit-3]) + "..."
 	}

@@ -23,10 +23,11 @@ Exit status: 0 done, 1 failed or not there, 2 wrong usage.
     ds-cache ls --json | jq -r 'select(.type == "record" and .seconds > 60) | .key'
     ds-cache show KEY | jq '.components[] | {name, value}'
     ds-cache show KEY | ds-cache key
+    ds-cache why app:v1
     ds-cache history app:v1`,
 		Commands: []*cli.Command{
 			keyCommand(), putCommand(), getCommand(), rmCommand(), lsCommand(), showCommand(),
-			statsCommand(), historyCommand(), pruneCommand(), fetchCommand(),
+			whyCommand(), diffCommand(), statsCommand(), historyCommand(), pruneCommand(), fetchCommand(),
 		},
 	})
 }

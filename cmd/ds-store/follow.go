@@ -32,7 +32,7 @@ func followLogs(ctx context.Context, stdio *cli.IO, logs *buildlog.Dir, name str
 			return followEnd(logs, b.ID, out)
 		}
 		text := fmt.Sprintf("Step %d/%d : %s", s.Number, s.Total, strings.Join(strings.Fields(s.Text), " "))
-		fmt.Fprintln(out, printable(text))
+		fmt.Fprintln(out, cli.Printable(text))
 		if s.Number == last {
 			continue // a further trigger: its output was that of the step
 		}
@@ -52,7 +52,7 @@ func followEnd(logs *buildlog.Dir, id string, out immediate) error {
 		return err
 	}
 	if b.Failure != "" {
-		_, err = fmt.Fprintf(out, "Failed: %s\n", printable(b.Failure))
+		_, err = fmt.Fprintf(out, "Failed: %s\n", cli.Printable(b.Failure))
 		return err
 	}
 	_, err = fmt.Fprintf(out, "Build %s: %s\n", b.ID, b.State)

@@ -121,7 +121,7 @@ func orDash(s string) string {
 	if s == "" {
 		return "-"
 	}
-	return printable(s)
+	return cli.Printable(s)
 }
 
 func imageOf(b *buildlog.Build) string {
@@ -160,7 +160,7 @@ func printLogs(stdio *cli.IO, logs *buildlog.Dir, name string) error {
 	fmt.Fprintf(stdio.Stdout, "Build %s of %s, %s: %s\n", b.ID, orDash(b.File), timestamp(b.Began), b.State)
 	last := 0
 	for _, s := range b.Steps {
-		fmt.Fprintln(stdio.Stdout, printable(stepLine(s)))
+		fmt.Fprintln(stdio.Stdout, cli.Printable(stepLine(s)))
 		if s.Log == "" || s.Number == last {
 			continue
 		}
@@ -170,7 +170,7 @@ func printLogs(stdio *cli.IO, logs *buildlog.Dir, name string) error {
 		}
 	}
 	if b.Failure != "" {
-		fmt.Fprintf(stdio.Stdout, "Failed: %s\n", printable(b.Failure))
+		fmt.Fprintf(stdio.Stdout, "Failed: %s\n", cli.Printable(b.Failure))
 	}
 	return nil
 }

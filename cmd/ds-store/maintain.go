@@ -163,7 +163,7 @@ func fsckCommand() *cli.Command {
 					if asJSON {
 						err = stdio.JSON(f)
 					} else {
-						_, err = fmt.Fprintln(stdio.Stdout, printable(f.String()))
+						_, err = fmt.Fprintln(stdio.Stdout, cli.Printable(f.String()))
 					}
 					if err != nil {
 						return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -110,7 +109,7 @@ func splitName(name string) (string, string) {
 	case name == "":
 		return "<none>", "<none>"
 	case err != nil:
-		return printable(name), "<none>"
+		return cli.Printable(name), "<none>"
 	}
 	return r.Name, r.Tag
 }
@@ -181,16 +180,6 @@ func humanSize(n int64) string {
 	return fmt.Sprintf("%.3g%s", f, []string{"B", "kB", "MB", "GB", "TB"}[unit])
 }
 
-// printable keeps what an image says from steering the terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 || r >= 0x200b && r <= 0x200f || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
-			return '?'
-		}
-		return r
-	}, s)
-}
-
 func rmCommand() *cli.Command {
 	var asJSON bool
 	var o store.RemoveOptions
@@ -242,7 +231,7 @@ func printRemoved(stdio *cli.IO, asJSON bool, res store.RemoveResult) error {
 		return stdio.JSON(out)
 	}
 	for _, n := range out.Untagged {
-		fmt.Fprintf(stdio.Stdout, "untagged %s\n", printable(n))
+		fmt.Fprintf(stdio.Stdout, "untagged %s\n", cli.Printable(n))
 	}
 	for _, d := range out.Blobs {
 		fmt.Fprintf(stdio.Stdout, "deleted %s\n", d)

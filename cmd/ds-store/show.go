@@ -180,7 +180,7 @@ func printHistory(stdio *cli.IO, list []row, asJSON bool) error {
 		if r.Digest != "" {
 			id = r.Digest.String()
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", id, humanSize(r.Size), printable(strings.ReplaceAll(r.CreatedBy, "\n", " ")))
+		fmt.Fprintf(w, "%s\t%s\t%s\n", id, humanSize(r.Size), cli.Printable(strings.ReplaceAll(r.CreatedBy, "\n", " ")))
 	}
 	return w.Flush()
 }

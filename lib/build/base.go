@@ -46,10 +46,8 @@ func (b *builder) onBase(base *stage, p *plan.Stage) *stage {
 		s.img.Config.Env = append(s.img.Config.Env, oci.DefaultPath)
 	}
 	s.vars.vars = oci.MergeEnv(s.vars.vars, s.img.Config.Env...)
-	s.index, s.name, s.step = p.Index, p.Name, b.first[p.Index]
-	if s.name == "" {
-		s.name = fmt.Sprint(p.Index)
-	}
+	s.index, s.step = p.Index, b.first[p.Index]
+	s.name = b.stageName(p.Index)
 	return s
 }
 

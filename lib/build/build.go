@@ -132,6 +132,9 @@ func Build(ctx context.Context, p *plan.Plan, o Options) (_ *Result, err error) 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.dropCopies()) }()
+	if o.Account != nil {
+		o.Account.Expect(b.expected())
+	}
 	err = b.buildStages(ctx)
 	b.account()
 	if err != nil {

@@ -197,8 +197,7 @@ func (c *copyJob) destText() string {
 
 // preimage is the part of the key that is known before any file was looked at.
 func (c *copyJob) preimage() *cache.Preimage {
-	p := c.b.newPreimage(c.s, c.st)
-	flags := []string{c.st.Op}
+	var flags []string
 	for _, f := range c.st.Flags() {
 		if f.Name == "exclude" || f.Name == "link" || f.Name == "parents" || f.Name == "unpack" {
 			flags = append(flags, "--"+f.Name+"="+f.Value)
@@ -210,11 +209,11 @@ func (c *copyJob) preimage() *cache.Preimage {
 			words[i] = r.keyWord()
 		}
 	}
-	p.Add("instruction", jsonWords(append(append(flags, words...), c.destText())))
-	p.Add("chown", c.chown)
-	p.Add("chmod", c.chmod)
+	p := c.b.newPreimage(c.s, c.st, append(append(flags, words...), c.destText())...)
+	p.Add("--chown", c.chown)
+	p.Add("--chmod", c.chmod)
 	for _, d := range c.docs {
-		p.Add("document "+d.name, d.text)
+		p.Add("here-document "+d.name, d.text)
 	}
 	return p
 }

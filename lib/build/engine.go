@@ -147,8 +147,10 @@ type Jobs interface {
 }
 
 // Account is told of every hit and miss, in the order of the file, when all
-// steps are over; see cache.Session.
+// steps are over, and knows what earlier builds did; see cache.Session.
 type Account interface {
+	Expect(steps []cache.Step)
 	Hit(step cache.Step, p *cache.Preimage, r *cache.Record)
-	Miss(step cache.Step, p *cache.Preimage)
+	Miss(step cache.Step, p *cache.Preimage, reason string)
+	Changes(step cache.Step, p *cache.Preimage, complete bool) (changes []cache.Change, ran bool)
 }

@@ -1,6 +1,10 @@
 package build
 
-import "io"
+import (
+	"io"
+
+	"docksmith/lib/cache"
+)
 
 // Event is something that happened in a build, for a person or a program that
 // watches. Members that do not apply are zero.
@@ -21,7 +25,11 @@ type Event struct {
 	// Cache is "hit" or "miss" for steps that make layers, else empty.
 	Cache string `json:"cache,omitempty"`
 	// Reason says why a step missed.
-	Reason  string  `json:"reason,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	// Changes are what differs from the step's last run, in an EventCache of a
+	// step that missed for it.
+	Changes []cache.Change `json:"changes,omitempty"`
+
 	Seconds float64 `json:"seconds,omitempty"`
 	// Fetched are the bytes of a download so far, of Size if that is known;
 	// Text is its address.
@@ -52,15 +60,6 @@ const (
 	EventFetch   = "fetch"   // a download has come so far
 	EventDone    = "done"    // a step is done
 	EventWarning = "warning" // something the user should look at
-)
-
-// Reasons of a miss.
-const (
-	ReasonNoCache  = "the cache is off"
-	ReasonEarlier  = "an earlier step missed"
-	ReasonNew      = "nothing recorded for it"
-	ReasonNoBlob   = "its layer is missing from the store"
-	ReasonRecorded = "its record could not be read"
 )
 
 func (b *builder) emit(e Event) {

@@ -255,8 +255,14 @@ func (a *fakeAccount) Hit(step cache.Step, p *cache.Preimage, r *cache.Record) {
 	a.lines = append(a.lines, fmt.Sprint("hit ", step.ID, " ", p.Key() == r.Key))
 }
 
-func (a *fakeAccount) Miss(step cache.Step, p *cache.Preimage) {
-	a.lines = append(a.lines, fmt.Sprint("miss ", step.ID))
+func (a *fakeAccount) Miss(step cache.Step, p *cache.Preimage, reason string) {
+	a.lines = append(a.lines, fmt.Sprint("miss ", step.ID, " ", reason))
+}
+
+func (a *fakeAccount) Expect([]cache.Step) {}
+
+func (a *fakeAccount) Changes(cache.Step, *cache.Preimage, bool) ([]cache.Change, bool) {
+	return nil, false
 }
 
 // imageSum tells images apart by all that is in them.

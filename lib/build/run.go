@@ -25,7 +25,8 @@ type runJob struct {
 	b       *builder
 	s       *stage
 	st      *plan.Step
-	args    []string
+	shell   []string  // of the shell form
+	args    []string  // shell included
 	script  *document // a here-document that is executed as a file
 	env     []string  // beside that of the image: the visible build arguments
 	network string
@@ -89,7 +90,8 @@ func (r *runJob) setCommand() error {
 		}
 	}
 	if r.st.Form == dockerfile.FormShell {
-		r.args = append(r.s.shell(), strings.Join(r.args, " "))
+		r.shell = r.s.shell()
+		r.args = append(slices.Clip(r.shell), strings.Join(r.args, " "))
 	}
 	if len(r.args) == 0 || r.args[0] == "" {
 		return errors.New("the command is empty")
@@ -114,20 +116,22 @@ func (r *runJob) text() string {
 // preimage holds all that the command can see. Proxies are no part of it: they
 // say how to reach the network from here, not what is fetched.
 func (r *runJob) preimage() *cache.Preimage {
-	p := r.b.newPreimage(r.s, r.st)
-	p.Add("instruction", jsonWords(r.args))
-	if r.script != nil {
-		p.Add("script", r.script.text)
+	p := r.b.newPreimage(r.s, r.st, r.args[len(r.shell):]...)
+	if r.shell != nil {
+		p.Add("shell", jsonWords(r.shell))
 	}
-	p.Add("workdir", r.s.img.Config.WorkingDir)
+	if r.script != nil {
+		p.Add("here-document", r.script.text)
+	}
+	p.Add("working directory", r.s.img.Config.WorkingDir)
 	p.Add("user", r.s.img.Config.User)
 	p.Add("platform", oci.PlatformString(r.s.platform()))
 	p.Add("network", r.network)
 	if r.insecure() {
 		p.Add("security", "insecure")
 	}
-	for i, m := range r.mounts {
-		p.Add(fmt.Sprintf("mount %d", i), m.keyText())
+	for _, m := range r.mounts {
+		p.Add("mount "+m.target, m.keyText())
 	}
 	for _, h := range r.b.o.Hosts {
 		p.Add("host "+h.Name, h.Address)
@@ -138,11 +142,11 @@ func (r *runJob) preimage() *cache.Preimage {
 	// In their order, which the command can see too.
 	for _, kv := range r.s.img.Config.Env {
 		name, value, _ := strings.Cut(kv, "=")
-		p.Add("env "+name, value)
+		p.Add("ENV "+name, value)
 	}
 	for _, kv := range r.env {
 		name, value, _ := strings.Cut(kv, "=")
-		p.Add("arg "+name, value)
+		p.Add("ARG "+name, value)
 	}
 	return p
 }

@@ -19,7 +19,7 @@ type outcome struct {
 	rec    *cache.Record
 	layer  *oci.Layer // nil: the step changed nothing
 	missed bool
-	reason string
+	miss
 }
 
 // common is a step of this build that other stages may have too.
@@ -85,11 +85,11 @@ func flagWords(st *plan.Step) string {
 
 // obtain takes the step's layer from the cache or makes it.
 func (b *builder) obtain(ctx context.Context, s *stage, w *work) (*outcome, error) {
-	rec, reason, err := b.recall(ctx, s, w)
+	rec, why, err := b.recall(ctx, s, w)
 	if err != nil {
 		return nil, err
 	}
-	out := &outcome{rec: rec, reason: reason}
+	out := &outcome{rec: rec, miss: why}
 	if rec != nil {
 		b.verdict(s, w, Event{Cache: "hit", Log: rec.Log})
 		out.layer, err = b.fromRecord(ctx, rec)
@@ -97,7 +97,7 @@ func (b *builder) obtain(ctx context.Context, s *stage, w *work) (*outcome, erro
 		if err := b.refuseBelow(ctx, s.index, s.count); err != nil {
 			return nil, err
 		}
-		b.verdict(s, w, Event{Cache: "miss", Reason: reason})
+		b.verdict(s, w, Event{Cache: "miss", Reason: why.reason, Changes: cache.Limit(why.changes, shownChanges)})
 		out.missed = true
 		out.rec, err = b.execute(ctx, s, w)
 		if err == nil {
@@ -110,16 +110,14 @@ func (b *builder) obtain(ctx context.Context, s *stage, w *work) (*outcome, erro
 
 // noted is a step that counts as a hit or a miss.
 type noted struct {
-	step cache.Step
-	out  *outcome
+	step   cache.Step
+	out    *outcome
+	reason string // of a miss
 }
 
-func (b *builder) note(s *stage, w *work, id string, out *outcome) {
-	if w.quiet {
-		return
-	}
+func (b *builder) note(s *stage, w *work, out *outcome, reason string) {
 	r := b.running[s.index]
-	r.notes = append(r.notes, noted{cache.Step{ID: id, Text: stepText(w.step)}, out})
+	r.notes = append(r.notes, noted{s.cacheStep(w), out, reason})
 }
 
 // account counts hits and misses, in the order of the file: of the stages that
@@ -128,22 +126,35 @@ func (b *builder) account() {
 	counted := map[*outcome]bool{}
 	for _, i := range b.order {
 		for _, n := range b.running[i].notes {
-			if n.out.missed && !counted[n.out] {
-				counted[n.out] = true
-				b.result.Misses++
-				if b.o.Account != nil {
-					b.o.Account.Miss(n.step, n.out.pre)
-				}
-				continue
-			}
-			b.result.Hits++
-			b.result.Saved += n.out.rec.Seconds
-			if b.o.Account != nil {
-				if n.out.rec.Key == "" {
-					n.out.rec.Key = n.out.pre.Key()
-				}
-				b.o.Account.Hit(n.step, n.out.pre, n.out.rec)
+			missed := n.out.missed && !counted[n.out]
+			counted[n.out] = true
+			if missed {
+				b.accountMiss(n)
+			} else {
+				b.accountHit(n)
 			}
 		}
+	}
+}
+
+func (b *builder) accountMiss(n noted) {
+	if !n.step.Quiet {
+		b.result.Misses++
+	}
+	if b.o.Account != nil {
+		b.o.Account.Miss(n.step, n.out.pre, n.reason)
+	}
+}
+
+func (b *builder) accountHit(n noted) {
+	if !n.step.Quiet {
+		b.result.Hits++
+		b.result.Saved += n.out.rec.Seconds
+	}
+	if b.o.Account != nil {
+		if n.out.rec.Key == "" {
+			n.out.rec.Key = n.out.pre.Key()
+		}
+		b.o.Account.Hit(n.step, n.out.pre, n.out.rec)
 	}
 }

@@ -31,7 +31,7 @@ type stage struct {
 	cmdSet  bool     // this stage has had a CMD
 	count   int      // steps begun, triggers included
 	step    int      // number of the last one among all instructions
-	missed  bool     // a step missed the cache: so do all below it
+	missed  string   // why all steps below miss the cache; "": none missed so far
 	disk    *disk
 }
 

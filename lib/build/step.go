@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -44,33 +45,35 @@ type work struct {
 	quiet bool
 }
 
-// newPreimage begins the key of a step that works on files.
-func (b *builder) newPreimage(s *stage, st *plan.Step) *cache.Preimage {
+// newPreimage begins the key of a step that works on files. The names of its
+// components are read by people, in the reason of a miss.
+func (b *builder) newPreimage(s *stage, st *plan.Step, words ...string) *cache.Preimage {
 	p := &cache.Preimage{}
-	p.Add("op", st.Op)
-	p.Add("parent", s.chain.String())
-	p.Add("epoch", fmt.Sprint(b.o.Epoch.Unix()))
+	p.Add("previous layer", s.chain.String())
+	p.Add("SOURCE_DATE_EPOCH", fmt.Sprint(b.o.Epoch.Unix()))
+	p.Add("instruction", jsonWords(append([]string{st.Op}, words...)))
 	return p
 }
 
 // layerStep takes the step's layer from the cache or makes it.
 func (b *builder) layerStep(ctx context.Context, s *stage, w *work) (Event, error) {
-	id := fmt.Sprintf("%s/%d", s.name, s.count)
 	out, mine, err := b.once(ctx, s, w)
 	if err != nil {
 		return Event{}, err
 	}
 	e := Event{Cache: "hit", Log: out.rec.Log}
-	if out.missed {
-		s.missed = true
+	// Whoever did the step: below a miss, the reason is that of this stage.
+	reason := cmp.Or(s.missed, out.reason)
+	if out.missed && s.missed == "" {
+		s.missed = fmt.Sprintf("%s: line %d, %s", ReasonEarlier, w.step.Line, reason)
 	}
 	if out.missed && mine {
-		e.Cache, e.Reason, e.Seconds, e.PeakMemory = "miss", out.reason, out.rec.Seconds, out.rec.PeakMemory
+		e.Cache, e.Reason, e.Seconds, e.PeakMemory = "miss", reason, out.rec.Seconds, out.rec.PeakMemory
 	}
 	if !mine {
 		b.verdict(s, w, e)
 	}
-	b.note(s, w, id, out)
+	b.note(s, w, out, reason)
 	if out.layer != nil {
 		s.addLayer(*out.layer)
 		e.DiffID, e.Size = out.layer.DiffID.String(), out.layer.Size
@@ -97,34 +100,37 @@ func (b *builder) verdict(s *stage, w *work, e Event) {
 // recall finds a usable record of the step, or says why there is none. Below a
 // miss everything misses: the layers may be others, and even if they were not,
 // what a cached build gives must be what was seen to work together.
-func (b *builder) recall(ctx context.Context, s *stage, w *work) (*cache.Record, string, error) {
+func (b *builder) recall(ctx context.Context, s *stage, w *work) (*cache.Record, miss, error) {
 	switch {
 	case b.o.Cache == nil, b.o.NoCache:
-		return nil, ReasonNoCache, nil
-	case s.missed:
-		return nil, ReasonEarlier, nil
+		return nil, miss{reason: ReasonNoCache}, nil
+	case s.missed != "":
+		return nil, miss{reason: s.missed}, nil
 	}
 	if w.quick != nil {
 		if rec, _ := b.lookup(w.quick); rec != nil {
 			w.pre = w.quick
-			return rec, "", nil
+			return rec, miss{}, nil
 		}
 	}
 	if w.files != nil {
 		// Without any record of this instruction there is nothing to find,
 		// and the files are read once, for the layer.
 		if !b.o.Cache.Seen(w.pre) {
-			return nil, ReasonNew, nil
+			return nil, b.unrecorded(s, w), nil
 		}
 		if err := b.readFiles(ctx, w); err != nil {
-			return nil, "", err
+			return nil, miss{}, err
 		}
 	}
 	rec, reason := b.lookup(w.pre)
-	if rec != nil && w.quick != nil {
-		b.remember(w.quick, w, *rec)
+	if reason == ReasonNew {
+		return nil, b.unrecorded(s, w), nil
 	}
-	return rec, reason, nil
+	if rec != nil && w.quick != nil {
+		b.rememberQuick(w, *rec)
+	}
+	return rec, miss{reason: reason}, nil
 }
 
 // readFiles completes the key for a look into the cache. One step at a time: it
@@ -189,6 +195,12 @@ func (b *builder) remember(p *cache.Preimage, w *work, rec cache.Record) {
 	if err := b.o.Cache.Put(p, rec); err != nil {
 		b.warn(w.step.Line, "the cache does not take this step: "+err.Error())
 	}
+}
+
+// rememberQuick keeps what the step gave under the key that is had without files.
+func (b *builder) rememberQuick(w *work, rec cache.Record) {
+	rec.Of = w.pre.Key()
+	b.remember(w.quick, w, rec)
 }
 
 // maker is what a step makes its layer with.
@@ -256,7 +268,7 @@ func (b *builder) makeLayer(ctx context.Context, s *stage, w *work) (_ *cache.Re
 	}
 	b.remember(w.pre, w, rec)
 	if w.quick != nil {
-		b.remember(w.quick, w, rec)
+		b.rememberQuick(w, rec)
 	}
 	return &rec, nil
 }

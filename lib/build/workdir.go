@@ -30,7 +30,7 @@ func (b *builder) workdir(ctx context.Context, s *stage, st *plan.Step) (Event, 
 	}
 	user := s.img.Config.User
 	p := b.newPreimage(s, st)
-	p.Add("directory", dir)
+	p.Add("working directory", dir)
 	p.Add("user", user)
 	return b.layerStep(ctx, s, &work{step: st, text: text, pre: p, quiet: true, make: func(ctx context.Context, m *maker) error {
 		return m.makeWorkdir(ctx, strings.TrimPrefix(dir, "/"), user)

@@ -102,7 +102,7 @@ func TestPermissions(t *testing.T) {
 	defer unix.Umask(old)
 	c := openCache(t)
 	s := c.Begin("app")
-	s.Miss(Step{ID: "1"}, sample())
+	s.Miss(Step{ID: "1"}, sample(), "new")
 	if err := errors.Join(c.Put(sample(), Record{}), s.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -204,8 +204,7 @@ func FuzzRecord(f *testing.F) {
 		}
 		h := &History{}
 		if decodeJSON(data, h) == nil {
-			h.note(note{step: Step{ID: "1"}, run: Run{Key: "k"}, pre: sample()})
-			h.arrange([]note{{step: Step{ID: "1"}}})
+			h.enter(nil, []note{{step: Step{ID: "1"}, run: Run{Key: "k"}, pre: sample()}})
 			if h.Steps[0].Step != "1" {
 				t.Fatal("the step is not first")
 			}

@@ -12,7 +12,7 @@
 //	c, err := cache.Open(dir)
 //	s := c.Begin("app:v1")
 //	if r, ok, err := c.Lookup(pre.Key()); ok { s.Hit(step, pre, r) } else {
-//		s.Miss(step, pre)
+//		s.Miss(step, pre, "new")
 //		// ... run the step ...
 //		err = c.Put(pre, cache.Record{Layer: layer, Seconds: took})
 //	}

@@ -29,9 +29,11 @@ const (
 
 // History is what the cache knows of the builds of one image name.
 type History struct {
-	Schema string        `json:"schema"`
-	Image  string        `json:"image"`
-	Steps  []StepHistory `json:"steps,omitempty"`
+	Schema string `json:"schema"`
+	Image  string `json:"image"`
+	// Steps are those of the last build, in its order, and then others.
+	Steps []StepHistory `json:"steps,omitempty"`
+	Last  int           `json:"last"` // how many the last build had
 
 	// Counts are of this image's builds. They have a file of their own.
 	Counts `json:"-"`
@@ -39,9 +41,10 @@ type History struct {
 
 // StepHistory is one step's recent past.
 type StepHistory struct {
-	Step string `json:"step"`
-	Text string `json:"text,omitempty"`
-	Runs []Run  `json:"runs"` // the latest first, no key twice in a row
+	Step   string `json:"step"`
+	Number int    `json:"number,omitempty"`
+	Text   string `json:"text,omitempty"`
+	Runs   []Run  `json:"runs"` // the latest first, no key twice in a row
 }
 
 // Run is one outcome of a step. Time is when its key was first seen.
@@ -49,6 +52,8 @@ type Run struct {
 	Key  string    `json:"key"`
 	Hit  bool      `json:"hit"`
 	Time time.Time `json:"time"`
+	// Reason says why the last build that had this key missed; "" if it hit.
+	Reason string `json:"reason,omitempty"`
 	// Components holds the beginning of the digest of each component of the
 	// pre-image by name: enough to tell which one changed if the pre-image itself
 	// is gone.
@@ -123,58 +128,62 @@ func (c *Cache) readHistory(image string) (*History, error) {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errDamaged) || err == nil && h.Image != image {
 		return &History{Image: image}, nil
 	}
+	h.Steps = slices.DeleteFunc(h.Steps, func(s StepHistory) bool { return len(s.Runs) == 0 })
+	h.Last = max(min(h.Last, len(h.Steps)), 0)
 	return h, err
 }
 
-// note enters one step of a build. It reports whether anything changed, and
-// whether the step's key did.
-func (h *History) note(n note) (changed, newKey bool) {
-	i := slices.IndexFunc(h.Steps, func(s StepHistory) bool { return s.Step == n.step.ID })
-	if i < 0 {
-		i = len(h.Steps)
-		h.Steps = append(h.Steps, StepHistory{Step: n.step.ID})
+// enter puts the steps of a build first, in its order, each with its past, and
+// forgets the last of those it did not have. It reports whether anything
+// changed, and which notes have a key that their step did not have before.
+func (h *History) enter(expected []Step, notes []note) (changed bool, fresh []note) {
+	steps := slices.Clone(expected)
+	for _, n := range notes {
+		steps = append(steps, n.step)
 	}
-	s := &h.Steps[i]
-	changed = s.Text != n.step.Text
-	s.Text = n.step.Text
+	match := matchSteps(h.Steps, steps)
+	taken := make([]bool, len(h.Steps))
+	var list []StepHistory
+	for _, n := range notes {
+		s := StepHistory{}
+		if i, ok := match[n.step.ID]; ok && !taken[i] {
+			s, taken[i] = h.Steps[i], true
+			changed = changed || i != len(list)
+		} else {
+			changed = true
+		}
+		told, newKey := s.note(n)
+		changed = changed || told
+		if newKey && n.pre != nil {
+			fresh = append(fresh, n)
+		}
+		list = append(list, s)
+	}
+	last := len(list)
+	for i, s := range h.Steps {
+		if !taken[i] {
+			list = append(list, s)
+		}
+	}
+	list = list[:min(len(list), last+maxOldSteps)]
+	changed = changed || h.Last != last || len(h.Steps) != len(list)
+	h.Steps, h.Last = list, last
+	return changed, fresh
+}
+
+// note enters what one build found. It reports whether anything changed, and
+// whether the step's key did.
+func (s *StepHistory) note(n note) (changed, newKey bool) {
+	changed = s.Step != n.step.ID || s.Text != n.step.Text || s.Number != n.step.Number
+	s.Step, s.Text, s.Number = n.step.ID, n.step.Text, n.step.Number
 	if len(s.Runs) > 0 && s.Runs[0].Key == n.run.Key {
-		changed = changed || s.Runs[0].Hit != n.run.Hit
-		s.Runs[0].Hit = n.run.Hit
+		changed = changed || s.Runs[0].Hit != n.run.Hit || s.Runs[0].Reason != n.run.Reason
+		s.Runs[0].Hit, s.Runs[0].Reason = n.run.Hit, n.run.Reason
 		return changed, false
 	}
-	n.run.Components = map[string]string{}
-	for j := range n.pre.Components {
-		c := &n.pre.Components[j]
-		n.run.Components[c.Name] = c.Digest()[len(keyPrefix):][:componentDigits]
+	if n.pre != nil {
+		n.run.Components = n.pre.digests()
 	}
 	s.Runs = append([]Run{n.run}, s.Runs[:min(len(s.Runs), maxRuns-1)]...)
 	return true, true
-}
-
-// arrange puts the steps of this build first, in its order, and forgets the
-// last of those it did not have. It reports whether anything changed. Steps that
-// are first already stay in their order: that of parallel stages changes from
-// build to build, and is not worth a write.
-func (h *History) arrange(notes []note) (changed bool) {
-	order := map[string]int{}
-	for _, n := range notes {
-		if _, ok := order[n.step.ID]; !ok {
-			order[n.step.ID] = len(order)
-		}
-	}
-	place := func(s StepHistory) int {
-		if i, ok := order[s.Step]; ok {
-			return i
-		}
-		return len(order)
-	}
-	if slices.ContainsFunc(h.Steps[:min(len(h.Steps), len(order))], func(s StepHistory) bool { return place(s) == len(order) }) {
-		slices.SortStableFunc(h.Steps, func(a, b StepHistory) int { return place(a) - place(b) })
-		changed = true
-	}
-	if limit := len(order) + maxOldSteps; len(h.Steps) > limit {
-		h.Steps = h.Steps[:limit]
-		changed = true
-	}
-	return changed
 }

@@ -42,7 +42,7 @@ func countMany(c *Cache) {
 		s := c.Begin("app")
 		s.Hit(Step{ID: "1"}, nil, &Record{Seconds: 0.1})
 		s.Hit(Step{ID: "2"}, nil, &Record{Seconds: 0.000001})
-		s.Miss(Step{ID: "3"}, nil)
+		s.Miss(Step{ID: "3"}, nil, "new")
 		if err := s.Close(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -82,7 +82,7 @@ func putForever(c *Cache) {
 			os.Exit(1)
 		}
 		s := c.Begin("app")
-		s.Miss(Step{ID: fmt.Sprint(i % 7)}, p)
+		s.Miss(Step{ID: fmt.Sprint(i % 7)}, p, "new")
 		if err := s.Close(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)

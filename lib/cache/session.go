@@ -11,8 +11,11 @@ import (
 type Step struct {
 	// ID tells the step from the others of its image and stays the same from
 	// build to build, for example "2" or "builder/3".
-	ID   string
-	Text string // the instruction
+	ID     string
+	Number int    // among all instructions of this build, as progress shows it
+	Text   string // the instruction
+	// Quiet steps have a history, but do not count as hit or miss.
+	Quiet bool
 }
 
 // Session is one build's account: hits, misses and the history of its image.
@@ -25,7 +28,10 @@ type Session struct {
 	mu     sync.Mutex
 	counts Counts
 	notes  []note
-	used   []string // keys of the records that were used
+	steps  []Step         // of the whole build, as Expect was told
+	past   *History       // as it was before this build; nil: not read yet
+	match  map[string]int // of steps to past's, by ID
+	used   []string       // keys of the records that were used
 	closed bool
 }
 
@@ -44,30 +50,64 @@ func (c *Cache) Begin(image string) *Session { return &Session{c: c, image: imag
 func (s *Session) Hit(step Step, p *Preimage, r *Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.counts.Hits++
-	s.counts.SavedSeconds = addSeconds(s.counts.SavedSeconds, r.Seconds)
+	if !step.Quiet {
+		s.counts.Hits++
+		s.counts.SavedSeconds = addSeconds(s.counts.SavedSeconds, r.Seconds)
+	}
 	s.used = append(s.used, r.Key)
-	s.note(step, p, true, r.Key)
+	if r.Of != "" { // what can be compared with other runs, down to the files
+		s.note(step, nil, Run{Key: r.Of, Hit: true})
+		return
+	}
+	s.note(step, p, Run{Key: r.Key, Hit: true})
 }
 
-// Miss notes that a step had to be done. The pre-image must not be changed
-// before Close.
-func (s *Session) Miss(step Step, p *Preimage) {
+// Miss notes that a step had to be done, and why. The pre-image must not be
+// changed before Close.
+func (s *Session) Miss(step Step, p *Preimage, reason string) {
 	key := ""
 	if p != nil && s.image != "" {
 		key = p.Key()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.counts.Misses++
-	s.note(step, p, false, key)
+	if !step.Quiet {
+		s.counts.Misses++
+	}
+	s.note(step, p, Run{Key: key, Reason: reason})
 }
 
-func (s *Session) note(step Step, p *Preimage, hit bool, key string) {
-	if p == nil || s.image == "" {
+func (s *Session) note(step Step, p *Preimage, r Run) {
+	if r.Key == "" || s.image == "" {
 		return
 	}
-	s.notes = append(s.notes, note{step, Run{Key: key, Hit: hit, Time: time.Now().UTC().Truncate(time.Second)}, p})
+	r.Time = time.Now().UTC().Truncate(time.Second)
+	s.notes = append(s.notes, note{step, r, p})
+}
+
+// Expect tells which steps the build is going to have, in their order, so that
+// each is compared with itself even if others were added above it. It comes
+// before anything else.
+func (s *Session) Expect(steps []Step) { s.steps = steps }
+
+// Changes compares the pre-image of a step, for which nothing is recorded, with
+// that of the step's last run. Complete tells whether p has its list of files;
+// without, what they are makes no difference. It reports whether there was
+// a run to compare with: if there was and nothing changed, its record is gone.
+func (s *Session) Changes(step Step, p *Preimage, complete bool) (changes []Change, ran bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.past == nil {
+		s.past = &History{}
+		if h, err := s.c.readHistory(s.image); err == nil && s.image != "" {
+			s.past = h
+		}
+		s.match = matchSteps(s.past.Steps, s.steps)
+	}
+	if i, ok := s.match[step.ID]; ok {
+		return s.c.compare(&s.past.Steps[i].Runs[0], p, complete)
+	}
+	return nil, false
 }
 
 // Close writes the account: the counters of all builds and the history of this
@@ -112,18 +152,15 @@ func (s *Session) writeHistory() error {
 	if err != nil {
 		return err
 	}
-	changed := h.Schema == ""
+	fresh := h.Schema == ""
 	h.Schema = HistorySchema
-	for _, n := range s.notes {
-		news, newKey := h.note(n)
-		if newKey {
-			if err := s.c.savePreimage(n.pre, n.run.Key); err != nil {
-				return err
-			}
+	changed, unsaved := h.enter(s.steps, s.notes)
+	for _, n := range unsaved {
+		if err := s.c.savePreimage(n.pre, n.run.Key); err != nil {
+			return err
 		}
-		changed = changed || news
 	}
-	if h.arrange(s.notes) || changed {
+	if fresh || changed {
 		if err := s.c.publishJSON(s.c.historyPath(s.image, historyExt), h); err != nil {
 			return err
 		}

@@ -24,10 +24,10 @@ func TestSession(t *testing.T) {
 				if !ok || err != nil {
 					t.Fatal(ok, err)
 				}
-				s.Hit(Step{fmt.Sprint(i), "RUN x"}, p, r)
+				s.Hit(Step{ID: fmt.Sprint(i), Text: "RUN x"}, p, r)
 				continue
 			}
-			s.Miss(Step{fmt.Sprint(i), "RUN x"}, p)
+			s.Miss(Step{ID: fmt.Sprint(i), Text: "RUN x"}, p, "new")
 			if err := c.Put(p, Record{Seconds: 0.1}); err != nil {
 				t.Fatal(err)
 			}
@@ -54,7 +54,7 @@ func TestSession(t *testing.T) {
 	}
 	for i, st := range h.Steps {
 		a, b := step(i, "1").Key(), step(i, "2").Key()
-		runs := []Run{{Key: a, Hit: true}, {Key: b}, {Key: a, Hit: true}}
+		runs := []Run{{Key: a, Hit: true}, {Key: b, Reason: "new"}, {Key: a, Hit: true}}
 		if diff := cmp.Diff(runs, st.Runs, cmpopts.IgnoreFields(Run{}, "Time", "Components")); diff != "" {
 			t.Errorf("step %d: %s", i, diff)
 		}
@@ -97,12 +97,7 @@ func TestUnchangedHistoryIsNotWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	build("1", "2")
-	s := c.Begin("app")
-	s.Hit(Step{ID: "2"}, q, &Record{Key: q.Key()})
-	s.Hit(Step{ID: "1"}, p, &Record{Key: p.Key()})
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
+	build("1", "2")
 	after, err := os.Stat(c.historyPath("app", historyExt))
 	if err != nil || !os.SameFile(before, after) {
 		t.Errorf("the history was written anew: %v", err)
@@ -122,7 +117,7 @@ func TestDamagedCountersAreZero(t *testing.T) {
 			t.Errorf("%.20q: %+v, %v", data, s, err)
 		}
 		s := c.Begin("")
-		s.Miss(Step{ID: "1"}, nil)
+		s.Miss(Step{ID: "1"}, nil, "new")
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -137,7 +132,7 @@ func TestHistoryIsBounded(t *testing.T) {
 	for round := range 3 {
 		s := c.Begin("app")
 		for i := range 100 {
-			s.Miss(Step{ID: fmt.Sprint(round, "/", i)}, step(i, fmt.Sprint(round)))
+			s.Miss(Step{ID: fmt.Sprint(round, "/", i), Text: fmt.Sprint("RUN ", round, i)}, step(i, fmt.Sprint(round)), "new")
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -152,7 +147,7 @@ func TestHistoryIsBounded(t *testing.T) {
 	}
 	for i := range 10 {
 		s := c.Begin("app")
-		s.Miss(Step{ID: "2/0"}, step(0, fmt.Sprint("again", i)))
+		s.Miss(Step{ID: "2/0", Text: "RUN 20"}, step(0, fmt.Sprint("again", i)), "new")
 		s.Close()
 	}
 	if h, _ := c.History("app"); len(h.Steps[0].Runs) != maxRuns {
@@ -173,7 +168,7 @@ func BenchmarkCachedBuild(b *testing.B) {
 		if err := c.Put(p, Record{Layer: layerOf(i), Seconds: 1}); err != nil {
 			b.Fatal(err)
 		}
-		s.Miss(Step{ID: fmt.Sprint(i), Text: "RUN something"}, p)
+		s.Miss(Step{ID: fmt.Sprint(i), Text: "RUN something"}, p, "new")
 		steps = append(steps, p)
 	}
 	if err := s.Close(); err != nil {
