@@ -18,7 +18,7 @@ func (h *hostile) everyWay() map[string]string {
 		"run":    "ds-exec run --no-record b -- %s",
 		"enter":  "ds-exec enter " + id + " %s",
 		"limits": "ds-exec run --no-record --pids-limit 200 b -- %s",
-		"RUN":    `printf 'FROM hostile\nRUN %s >/out\n' >ctx/step; ds-build -q --no-cache -t out -f ctx/step ctx >/dev/null; ds-store bundle out o >/dev/null; ds-exec run --no-record o -- cat /out; rm -rf o`,
+		"RUN":    `printf 'FROM hostile\nRUN %s >/out\n' >ctx/step; ds-build -q --no-cache -t out -f ctx/step ctx >/dev/null; ds-store bundle out o >/dev/null; ds-exec run --no-record o -- cat /out; chmod -R u+rwX o; rm -rf o`,
 	}
 	if os.Geteuid() != 0 { // who may not set limits
 		delete(ways, "limits")

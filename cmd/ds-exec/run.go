@@ -74,6 +74,8 @@ func (s *settings) declare(f *cli.Flags) {
 	f.StringVar(&s.level, "isolation", "", "isolate as far as `LEVEL` says: full, user, chroot, none, or auto")
 	f.BoolVar(&s.namespaces, "namespaces", false, "isolate by namespaces (the default)")
 	f.BoolVar(&s.NoNamespaces, "no-namespaces", false, "share everything but the file system with the machine")
+	f.StringArrayVar(&s.AddCaps, "cap-add", nil, "add the capability `NAME`, or all")
+	f.StringArrayVar(&s.DropCaps, "cap-drop", nil, "drop the capability `NAME`, or all, before any is added")
 	f.BoolVar(&s.seccomp, "seccomp", false, "filter system calls (the default)")
 	f.BoolVar(&s.noSeccomp, "no-seccomp", false, "allow every system call")
 	f.BoolVar(&s.rootless, "rootless", false, "use a user namespace (the default for an ordinary user)")

@@ -151,6 +151,8 @@ complete -c docksmith -n '__fish_seen_subcommand_from run' -l rootless -d 'a use
 complete -c docksmith -n '__fish_seen_subcommand_from run' -l no-rootless -d 'not: a user namespace (the default for an ordinary user)'
 complete -c docksmith -n '__fish_seen_subcommand_from run' -l seccomp -d 'a filter of system calls (the default)'
 complete -c docksmith -n '__fish_seen_subcommand_from run' -l no-seccomp -d 'not: a filter of system calls (the default)'
+complete -c docksmith -n '__fish_seen_subcommand_from run' -l cap-add -x -d 'add a capability, or all'
+complete -c docksmith -n '__fish_seen_subcommand_from run' -l cap-drop -x -d 'drop a capability, or all, before any is added'
 complete -c docksmith -n '__fish_seen_subcommand_from run' -l overlay -d 'an overlay for what is written (the default), or a copy'
 complete -c docksmith -n '__fish_seen_subcommand_from run' -l no-overlay -d 'not: an overlay for what is written (the default), or a copy'
 complete -c docksmith -n '__fish_seen_subcommand_from run' -s h -l help -d 'show this help'

@@ -39,6 +39,8 @@ complete -c ds-exec -n '__fish_seen_subcommand_from run' -l best-effort -d 'warn
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -l isolation -x -a 'full user chroot none auto' -d 'isolate as far as LEVEL says: full, user, chroot, none, or auto'
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -l namespaces -d 'isolate by namespaces (the default)'
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -l no-namespaces -d 'share everything but the file system with the machine'
+complete -c ds-exec -n '__fish_seen_subcommand_from run' -l cap-add -x -d 'add the capability NAME, or all'
+complete -c ds-exec -n '__fish_seen_subcommand_from run' -l cap-drop -x -d 'drop the capability NAME, or all, before any is added'
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -l seccomp -d 'filter system calls (the default)'
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -l no-seccomp -d 'allow every system call'
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -l rootless -d 'use a user namespace (the default for an ordinary user)'

@@ -1,6 +1,9 @@
 package sandbox
 
-import "errors"
+import (
+	"errors"
+	"strings"
+)
 
 // Isolation is how far a container is kept apart from the machine. Each level
 // has what the next one has, and more.
@@ -80,6 +83,9 @@ func (o Options) warnings() (list []string) {
 	}
 	if o.NoSeccomp {
 		list = append(list, "no seccomp: every system call is allowed")
+	}
+	if len(o.AddCaps) > 0 {
+		list = append(list, "capabilities added: "+strings.Join(o.AddCaps, ", "))
 	}
 	return list
 }

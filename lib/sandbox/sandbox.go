@@ -102,6 +102,11 @@ type Options struct {
 	Isolation Isolation `json:"isolation,omitempty"`
 	// Because is why a weak level was chosen, for Warn. Optional.
 	Because string `json:"because,omitempty"`
+	// AddCaps and DropCaps change the bundle's capabilities: names in either case,
+	// with CAP_ or without, or "all". What is added comes after what is dropped;
+	// a user other than root has it in the bounding set alone.
+	AddCaps  []string `json:"addCaps,omitempty"`
+	DropCaps []string `json:"dropCaps,omitempty"`
 	// NoSeccomp runs without a seccomp filter.
 	NoSeccomp bool `json:"noSeccomp,omitempty"`
 	// NoNamespaces keeps every namespace of the caller but the mount namespace,

@@ -68,7 +68,7 @@ var namespaceFlags = map[specs.LinuxNamespaceType]int{
 
 // apply gives the specification with the options worked in. The original stays
 // as it is.
-func (o Options) apply(orig *specs.Spec) (*specs.Spec, error) {
+func (o Options) apply(orig *specs.Spec) (_ *specs.Spec, err error) {
 	s, p, r, l := *orig, *orig.Process, *orig.Root, *orig.Linux
 	s.Process, s.Root, s.Linux = &p, &r, &l
 	if len(o.Args) > 0 {
@@ -93,6 +93,9 @@ func (o Options) apply(orig *specs.Spec) (*specs.Spec, error) {
 	}
 	p.Terminal = p.Terminal || o.Terminal
 	l.Namespaces = o.namespaces(l.Namespaces)
+	if p.Capabilities, err = o.capabilities(p.Capabilities); err != nil {
+		return nil, fmt.Errorf("capabilities: %w", err)
+	}
 	if o.Isolation == IsolationNone {
 		if err := unlock(&p, &l); err != nil {
 			return nil, err
