@@ -30,7 +30,7 @@ func opNamed(word string) (op string, ok bool) {
 		return word, true
 	}
 	for _, op := range ops {
-		if len(op) == len(word) && strings.EqualFold(op, word) {
+		if len(op) == len(word) && op[0] == word[0]&^0x20 && strings.EqualFold(op, word) {
 			return op, true
 		}
 	}

@@ -41,7 +41,7 @@ type Base struct {
 // for its absence, as in ${x:-word}, is not taken for undefined, and that an
 // unknown base image may define anything.
 func Check(f *File, o CheckOptions) []Finding {
-	c := &checker{f: f, o: o, x: Expander{f.Escape}, found: map[string]*findings{}, told: map[string]bool{}, hidden: map[string]hiding{}}
+	c := &checker{f: f, o: o, x: Expander{f.Escape}, found: map[string]*findings{}, hidden: map[string]hiding{}}
 	c.casing()
 	c.globals = c.header(o.Args, nil)
 	c.stages()
@@ -65,8 +65,8 @@ type checker struct {
 	images   []string // the image that it begins with; empty if unknown
 
 	scope     *scope
-	fromWords []string        // those of the current FROM
-	told      map[string]bool // undefined names of the current instruction
+	fromWords []string  // those of the current FROM
+	told      nameTable // undefined names of the current instruction
 	suggested int
 	pairs     []pair            // those of the current ENV
 	hidden    map[string]hiding // what CheckOptions.Excluded said
@@ -82,7 +82,9 @@ func (c *checker) casing() {
 	lower, upper, mixed := 0, 0, 0
 	c.names(func(name string, _ int) {
 		switch {
-		case isOp(name) || !strings.ContainsFunc(name, unicode.IsLower):
+		case isOp(name):
+			upper++
+		case !strings.ContainsFunc(name, unicode.IsLower):
 			upper++
 		case !strings.ContainsFunc(name, unicode.IsUpper):
 			lower++

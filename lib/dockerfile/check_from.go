@@ -66,7 +66,7 @@ func (c *checker) fromWord(word string, vars *scope) (value string, undefined []
 
 // stages checks the FROM lines and finds out what each stage begins with.
 func (c *checker) stages() {
-	last := map[string]int{}
+	last := &lastStages{}
 	c.parents, c.images = make([]int, len(c.f.Stages)), make([]string, len(c.f.Stages))
 	for i, s := range c.f.Stages {
 		c.stageName(s, last)
@@ -74,25 +74,47 @@ func (c *checker) stages() {
 		c.parents[i] = -1
 		value, undefined, known := c.fromWord(s.From, c.globals)
 		c.undefinedInFrom(s, undefined)
-		if parent, ok := last[strings.ToLower(value)]; ok && known {
-			c.parents[i] = parent
-		} else if known {
-			c.images[i] = value
+		if known {
+			if c.parents[i] = last.find(strings.ToLower(value)); c.parents[i] < 0 {
+				c.images[i] = value
+			}
 		}
 		if strings.Contains(s.From, "$") {
 			if c.defaults == nil {
 				c.defaults = c.header(nil, samplePlatform)
 			}
 			value, _, known := c.fromWord(s.From, c.defaults)
-			if _, stage := last[strings.ToLower(value)]; known && !stage && !isImageName(value) {
+			if known && last.find(strings.ToLower(value)) < 0 && !isImageName(value) {
 				c.find(InvalidDefaultArgInFrom, s.Line, "without build arguments FROM", quoted(s.From), "is",
 					quoted(value)+", which names no image: give the ARG a default that does")
 			}
 		}
 		if s.Name != "" {
-			last[s.Name] = i
+			last.put(s.Name, i)
 		}
 	}
+}
+
+// lastStages are the last stages so far by their names.
+type lastStages struct {
+	names  nameTable
+	stages []int // by place in names
+}
+
+// find is -1 if no stage has the name.
+func (l *lastStages) find(name string) int {
+	if place := l.names.find(name); place >= 0 {
+		return l.stages[place]
+	}
+	return -1
+}
+
+func (l *lastStages) put(name string, stage int) {
+	place := l.names.add(name)
+	if place == len(l.stages) {
+		l.stages = append(double(l.stages), 0)
+	}
+	l.stages[place] = stage
 }
 
 func (c *checker) undefinedInFrom(s *Stage, undefined []string) {
@@ -100,10 +122,10 @@ func (c *checker) undefinedInFrom(s *Stage, undefined []string) {
 		_, more, _ := c.fromWord(s.Platform, c.globals)
 		undefined = append(undefined, more...)
 	}
-	c.forget()
+	c.told.clear()
 	for _, name := range undefined {
-		if !c.told[name] {
-			c.told[name] = true
+		if c.told.find(name) < 0 {
+			c.told.add(name)
 			c.find(UndefinedArgInFrom, s.Line, "no ARG before the first FROM declares $"+short(name)+c.nearest(name, c.globals))
 		}
 	}
@@ -126,7 +148,7 @@ func (c *checker) nearest(name string, vars *scope) string {
 	return DidYouMean("$"+name, candidates)
 }
 
-func (c *checker) stageName(s *Stage, last map[string]int) {
+func (c *checker) stageName(s *Stage, last *lastStages) {
 	if s.Name == "" {
 		if s.notes != nil {
 			c.written(From, nil, s.Line, s.notes)
@@ -148,7 +170,7 @@ func (c *checker) stageName(s *Stage, last map[string]int) {
 	if (s.Name == "scratch" || s.Name == "context") && c.tells(ReservedStageName, s.Line) {
 		c.tell(ReservedStageName, s.Line, "stage name", quoted(s.Name), "has a meaning of its own: choose another")
 	}
-	if i, ok := last[s.Name]; ok && c.tells(DuplicateStageName, s.Line) {
+	if i := last.find(s.Name); i >= 0 && c.tells(DuplicateStageName, s.Line) {
 		c.tell(DuplicateStageName, s.Line, "stage name", quoted(s.Name), "is already that of line", strconv.Itoa(c.f.Stages[i].Line))
 	}
 	what := []string{s.Name}

@@ -88,7 +88,7 @@ func (c *checker) bases() func(image string) stageState {
 func (c *checker) stage(s *Stage, state *stageState) {
 	var command, entrypoint, healthcheck int // lines: only the last of each counts
 	for _, in := range s.Steps {
-		c.forget()
+		c.told.clear()
 		c.writtenStep(in)
 		switch in.Op {
 		case Cmd:
@@ -230,10 +230,10 @@ func (c *checker) read(x Expander, in *Instruction, state *stageState, word stri
 
 func (c *checker) undefined(in *Instruction, names []string) {
 	for _, name := range names {
-		if c.told[name] || c.scope.get(name).declared {
+		if c.told.find(name) >= 0 || c.scope.get(name).declared {
 			continue
 		}
-		c.told[name] = true
+		c.told.add(name)
 		if !c.tells(UndefinedVar, in.Line) {
 			continue
 		}

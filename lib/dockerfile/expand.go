@@ -3,7 +3,6 @@ package dockerfile
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -96,12 +95,15 @@ func literal(word string) bool {
 }
 
 func (x Expander) expand(word string, env Lookup, mode lexMode) (Expansion, error) {
+	if !mode.split && literal(word) {
+		return Expansion{Value: word}, nil
+	}
 	l := newLexer(word, x.Escape, env, mode)
 	value, words, err := l.until(0, false, false)
 	if err != nil {
 		return Expansion{}, x.wrap(word, err)
 	}
-	return Expansion{Value: value, Words: words, Used: l.used, Undefined: l.undefined}, nil
+	return Expansion{Value: value, Words: words, Used: l.used.list, Undefined: l.undefined.list}, nil
 }
 
 func (x Expander) wrap(word string, err error) error {
@@ -123,33 +125,12 @@ func (l *lexer) get(name string, provided bool) (value string, set bool, err err
 	case l.mode.skim && set: // nobody wants to know
 		return value, set, l.spend(len(value))
 	}
-	if (set || !provided) && l.first(name) {
-		if set {
-			l.used = append(l.used, name)
-		} else {
-			l.undefined = append(l.undefined, name)
-		}
+	if set {
+		l.used.add(name)
+	} else if !provided {
+		l.undefined.add(name)
 	}
 	return value, set, l.spend(len(value))
-}
-
-// first tells whether name was not asked for before.
-func (l *lexer) first(name string) bool {
-	const few = 8
-	switch n := len(l.used) + len(l.undefined); {
-	case n < few:
-		return !slices.Contains(l.used, name) && !slices.Contains(l.undefined, name)
-	case n == few:
-		l.asked = map[string]bool{}
-		for _, n := range slices.Concat(l.used, l.undefined) {
-			l.asked[n] = true
-		}
-	}
-	if l.asked[name] {
-		return false
-	}
-	l.asked[name] = true
-	return true
 }
 
 // spend counts what variables add to the word.
@@ -278,7 +259,7 @@ func (x Expander) skim(word string, env Lookup, mode lexMode) (value string, und
 	l.left = skimmed
 	value, _, err := l.until(0, false, false)
 	if err == nil {
-		return value, l.undefined, !l.vague
+		return value, l.undefined.list, !l.vague
 	}
 	// Once more with values of at most one byte: for the names after it.
 	l = newLexer(word, x.Escape, func(name string) (string, bool) {
@@ -286,7 +267,7 @@ func (x Expander) skim(word string, env Lookup, mode lexMode) (value string, und
 		return v[:min(1, len(v))], set
 	}, mode)
 	_, _, _ = l.until(0, false, false)
-	return "", l.undefined, false
+	return "", l.undefined.list, false
 }
 
 // missing is the error of ${name?word}.

@@ -84,14 +84,3 @@ func SortFindings(all []Finding) {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Rule, b.Rule))
 	})
 }
-
-// forget makes ready for the undefined names of the next instruction. A map
-// that was large once would be dear to clear each time.
-func (c *checker) forget() {
-	if len(c.told) > mostFindings {
-		c.told = map[string]bool{}
-	}
-	if len(c.told) > 0 {
-		clear(c.told)
-	}
-}

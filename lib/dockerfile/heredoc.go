@@ -18,8 +18,11 @@ func HeredocWord(word string) (name string, ok bool) {
 
 // parseHeredoc reads a word like 3<<-'EOF'.
 func parseHeredoc(word string) (doc Heredoc, ok bool, err error) {
-	name := strings.TrimLeft(word, "0123456789")
-	digits := word[:len(word)-len(name)]
+	n := 0
+	for n < len(word) && word[n] >= '0' && word[n] <= '9' {
+		n++
+	}
+	digits, name := word[:n], word[n:]
 	if name, ok = strings.CutPrefix(name, "<<"); !ok {
 		return doc, false, nil
 	}

@@ -31,8 +31,7 @@ type lexer struct {
 	left  int  // bytes that variables may still add
 	vague bool // a pattern was not applied
 
-	used, undefined []string
-	asked           map[string]bool // both, where they are many
+	used, undefined nameTable
 }
 
 func newLexer(src string, escape byte, env Lookup, mode lexMode) lexer {
@@ -223,6 +222,9 @@ func (l *lexer) escapeInQuotes(out *joined, pattern bool) {
 // digits and underscores; "" if there is none.
 func (l *lexer) name() string {
 	from := l.pos
+	for l.pos < len(l.src) && letter(l.src[l.pos]) {
+		l.pos++
+	}
 	for l.pos < len(l.src) {
 		r, n := utf8.DecodeRuneInString(l.src[l.pos:])
 		first := l.pos == from
@@ -243,6 +245,9 @@ func (l *lexer) name() string {
 	}
 	return l.src[from:]
 }
+
+// letter tells those that names are made of, nearly always.
+func letter(c byte) bool { return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
 
 // splitter collects the text and, if wanted, its words.
 type splitter struct {

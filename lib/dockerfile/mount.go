@@ -110,7 +110,7 @@ func mountFields(value string) ([][2]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var fields [][2]string
+	fields := make([][2]string, 0, len(words))
 	for _, word := range words {
 		key, v, has := strings.Cut(word, "=")
 		key = strings.ToLower(key)

@@ -1,17 +1,24 @@
 package dockerfile
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+	"slices"
+)
 
-// nameTable numbers names in the order in which they come. A file may have millions
-// of them, and a map of strings would take three times as long for these.
+// nameTable numbers names in the order in which they come. A file may have
+// millions of them, and a map of strings would take three times as long for
+// these. Few are only a list.
 type nameTable struct {
 	list  []string
-	slots []slot // a power of two, more than half of them empty
+	slots []slot // nil while there are few; else a power of two, half of them empty
 	seed  maphash.Seed
 }
 
-// slot says where in the list a name is. Slots are in the order of hashes, as
-// far as there is no other name in the way.
+// fewNames are found as fast without their hashes.
+const fewNames = 8
+
+// slot says where in the list a name is. It is at the place of its hash, or
+// right behind others that have taken that.
 type slot struct {
 	hash  uint32
 	place int32 // plus one; 0 in an empty slot
@@ -19,8 +26,8 @@ type slot struct {
 
 // find gives the place of a name in the list, -1 if it is not there.
 func (n *nameTable) find(name string) int {
-	if len(n.slots) == 0 {
-		return -1
+	if n.slots == nil {
+		return slices.Index(n.list, name)
 	}
 	_, place := n.slot(n.hash(name), name)
 	return place
@@ -28,6 +35,14 @@ func (n *nameTable) find(name string) int {
 
 // add is find, but puts the name at the end of the list if it is not there.
 func (n *nameTable) add(name string) int {
+	if len(n.list) < fewNames {
+		place := slices.Index(n.list, name)
+		if place < 0 {
+			place = len(n.list)
+			n.list = append(n.list, name)
+		}
+		return place
+	}
 	if len(n.slots) <= 2*len(n.list) {
 		n.grow()
 	}
@@ -39,6 +54,14 @@ func (n *nameTable) add(name string) int {
 		*s = slot{h, int32(place + 1)}
 	}
 	return place
+}
+
+// clear empties the table. It keeps no more memory than few names take.
+func (n *nameTable) clear() {
+	if n.slots != nil {
+		*n = nameTable{}
+	}
+	n.list = n.list[:0]
 }
 
 func (n *nameTable) hash(name string) uint32 { return uint32(maphash.String(n.seed, name)) }
@@ -57,12 +80,16 @@ func (n *nameTable) slot(hash uint32, name string) (s *slot, place int) {
 	}
 }
 
+// grow makes slots, or twice as many.
 func (n *nameTable) grow() {
 	old := n.slots
 	if old == nil {
 		n.seed = maphash.MakeSeed()
+		for i, name := range n.list {
+			old = append(old, slot{n.hash(name), int32(i + 1)})
+		}
 	}
-	n.slots = make([]slot, max(2*len(old), 32))
+	n.slots = make([]slot, max(2*len(old), 4*fewNames))
 	last := uint32(len(n.slots) - 1)
 	for _, s := range old {
 		if s.place == 0 {

@@ -108,12 +108,12 @@ func (p *parser) place(in *Instruction) error {
 	n := len(p.out.Stages)
 	switch {
 	case in.Op == From:
-		p.out.Stages = append(foresee(p.out.Stages, p.src), p.stage(n, in))
+		p.out.Stages = append(foresee(p.out.Stages, p.src.pos, len(p.src.data)), p.stage(n, in))
 	case n > 0:
 		stage := p.out.Stages[n-1]
-		stage.Steps = append(foresee(stage.Steps, p.src), in)
+		stage.Steps = append(foresee(stage.Steps, p.src.pos, len(p.src.data)), in)
 	case in.Op == Arg:
-		p.out.Args = append(foresee(p.out.Args, p.src), in)
+		p.out.Args = append(foresee(p.out.Args, p.src.pos, len(p.src.data)), in)
 	default:
 		return fmt.Errorf("no build stage: %s before the first FROM", in.Op)
 	}

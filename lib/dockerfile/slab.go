@@ -40,16 +40,16 @@ func double[T any](s []T) []T {
 // one returns a pointer to a zero value.
 func (s *slab[T]) one() *T { return &s.take(1)[0] }
 
-// foresee is double for what comes from the whole of a source: where there is
-// much already, it makes the room that the rest needs if it is like the part
-// that was read.
-func foresee[T any](s []T, src *source) []T {
+// foresee is double for what is read from a text: where there is much already,
+// it makes the room that the rest of the text needs if that is like the part that
+// was read.
+func foresee[T any](s []T, read, size int) []T {
 	const much = 1000
 	if len(s) < much || len(s) < cap(s) {
 		return double(s)
 	}
-	rest := len(s) * (len(src.data) - src.pos) / src.pos
-	return slices.Grow(s, rest+len(s)/16)
+	rest := len(s) * (size - read) / read
+	return slices.Grow(s, rest+(len(s)+rest)/16)
 }
 
 func (s *slab[T]) copy(values []T) []T {

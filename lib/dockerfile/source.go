@@ -156,8 +156,6 @@ type directives struct {
 	shebang bool // "#!" on the first line: what follows does not set escape
 }
 
-var directivePattern = lazy(`^([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$`)
-
 // see looks at a line without its indent.
 func (d *directives) see(line string, number int) error {
 	if d.done {
@@ -167,13 +165,7 @@ func (d *directives) see(line string, number int) error {
 		d.shebang = true
 		return nil
 	}
-	text, comment := strings.CutPrefix(line, "#")
-	m := directivePattern().FindStringSubmatch(strings.TrimLeftFunc(text, unicode.IsSpace))
-	if !comment || m == nil {
-		d.done = true
-		return nil
-	}
-	name, value := strings.ToLower(m[1]), m[2]
+	name, value := directive(line)
 	switch name {
 	case "syntax", "escape", "check":
 	default:
@@ -203,6 +195,23 @@ func (d *directives) see(line string, number int) error {
 	}
 	d.escape = value[0]
 	return nil
+}
+
+// directive reads the name, in lower case, and the value of a line such as
+// "# name = value"; the name is empty if the line is another.
+func directive(line string) (name, value string) {
+	const blanks = " \t\f\r"
+	text, comment := strings.CutPrefix(line, "#")
+	name, value, has := strings.Cut(trimLeft(text), "=")
+	name = strings.TrimRight(name, blanks)
+	if !comment || !has || value == "" || strings.ContainsFunc(name, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return "", ""
+	}
+	bare := strings.Trim(value, blanks)
+	if bare == "" { // nothing is no value, but a blank is one
+		bare = value[len(value)-1:]
+	}
+	return strings.ToLower(name), bare
 }
 
 // readText reads all of r. It doubles its memory where it has to, and the text

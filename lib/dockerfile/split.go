@@ -93,7 +93,7 @@ func appendFields(words []string, s string) []string {
 	for i := 0; i < len(s); i++ {
 		switch isBlank := blank(rune(s[i])); {
 		case isBlank && from >= 0:
-			words = append(double(words), s[from:i])
+			words = append(foresee(words, i, len(s)), s[from:i])
 			from = -1
 		case !isBlank && from < 0:
 			from = i
@@ -123,7 +123,7 @@ func appendQuotedWords(words []string, s string, escape byte) []string {
 		}
 		switch {
 		case quote == 0 && unicode.IsSpace(r):
-			words = append(double(words), s[from:i])
+			words = append(foresee(words, i, len(s)), s[from:i])
 			from = -1
 		case r == rune(escape) && quote != '\'':
 			if i+n == len(s) { // a lone escape character at the end is dropped
@@ -192,8 +192,8 @@ func (p *parser) jsonArray(rest string) (err error) {
 	return nil
 }
 
-// plainArray reads a JSON array of strings without escapes, which nearly all
-// are, at a fraction of the cost.
+// plainArray reads a JSON array of plain strings, which nearly all are, at a
+// fraction of the cost.
 func (p *parser) plainArray(s string) bool {
 	before := len(p.words)
 	s = trimJSON(s[1:])
@@ -217,26 +217,41 @@ func (p *parser) plainArray(s string) bool {
 	return false
 }
 
-// plainString reads a string of JSON if there is no escape in it.
+// plainString reads a string of JSON with no other escapes than those of one
+// letter.
 func plainString(s string) (word, rest string, ok bool) {
 	if s, ok = strings.CutPrefix(s, `"`); !ok {
 		return "", "", false
 	}
-	n := strings.IndexByte(s, '"')
-	if n < 0 || !plainJSON(s[:n]) {
-		return "", "", false
-	}
-	return s[:n], s[n+1:], true
-}
-
-func plainJSON(s string) bool {
+	var out joined
 	for i := 0; i < len(s); i++ {
-		if s[i] < ' ' || s[i] == '\\' {
-			return false
+		switch c := s[i]; {
+		case c == '"':
+			out.add(s[:i])
+			return out.String(), s[i+1:], true
+		case c < ' ':
+			return "", "", false
+		case c == '\\':
+			n := -1
+			if i+1 < len(s) {
+				n = strings.IndexByte(jsonEscapes, s[i+1])
+			}
+			if n < 0 {
+				return "", "", false
+			}
+			out.add(s[:i])
+			out.add(jsonEscaped[n : n+1])
+			s, i = s[i+2:], -1
 		}
 	}
-	return true
+	return "", "", false
 }
+
+// What stands for what behind a backslash in JSON, but for \u.
+const (
+	jsonEscapes = `"\/bfnrt`
+	jsonEscaped = "\"\\/\b\f\n\r\t"
+)
 
 // trimJSON takes the blanks off that JSON knows.
 func trimJSON(s string) string { return strings.TrimLeft(s, " \t\r\n") }

@@ -8,11 +8,11 @@ import (
 
 func newArg(word string, line int) Arg {
 	name, value, has := strings.Cut(word, "=")
-	a := Arg{Name: name, Line: line}
-	if has {
-		a.Default = &value
+	if !has {
+		return Arg{Name: name, Line: line}
 	}
-	return a
+	given := value // memory only where it is
+	return Arg{Name: name, Default: &given, Line: line}
 }
 
 // instruction is the ARG of this name alone.

@@ -13,7 +13,11 @@
 // The format is described in docksmith-plan(5).
 package plan
 
-import "docksmith/lib/dockerfile"
+import (
+	"slices"
+
+	"docksmith/lib/dockerfile"
+)
 
 // Schema names the document and its major version.
 const Schema = "docksmith.plan/1"
@@ -73,9 +77,14 @@ func New(f *dockerfile.File) *Plan {
 		Stages: f.Stages,
 		End:    true,
 	}
+	n := 0
+	for _, in := range f.Args {
+		n += len(in.Args)
+	}
+	p.Args = slices.Grow(p.Args, n)
 	for _, in := range f.Args {
 		for _, word := range in.Args {
-			p.Args = append(double(p.Args), newArg(word, in.Line))
+			p.Args = append(p.Args, newArg(word, in.Line))
 		}
 	}
 	return p
