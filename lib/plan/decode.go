@@ -73,13 +73,13 @@ func newDecoder(r io.Reader, most int64) *decoder {
 
 // The members of each object.
 var (
-	planMembers    = []string{"schema", "file", "syntax", "check", "escape", "args", "warnings", "stages", "end"}
-	argMembers     = []string{"name", "default", "line"}
-	warningMembers = []string{"rule", "line", "text"}
-	stageMembers   = []string{"index", "name", "from", "platform", "line", "endLine", "text", "steps"}
-	stepMembers    = []string{"op", "line", "endLine", "text", "flags", "form", "args", "heredocs", "step"}
-	flagMembers    = []string{"name", "value"}
-	heredocMembers = []string{"name", "fd", "expand", "stripTabs", "text"}
+	planMembers    = newMembers("schema", "file", "syntax", "check", "escape", "args", "warnings", "stages", "end")
+	argMembers     = newMembers("name", "default", "line")
+	warningMembers = newMembers("rule", "line", "text")
+	stageMembers   = newMembers("index", "name", "from", "platform", "line", "endLine", "text", "steps")
+	stepMembers    = newMembers("op", "line", "endLine", "text", "flags", "form", "args", "heredocs", "step")
+	flagMembers    = newMembers("name", "value")
+	heredocMembers = newMembers("name", "fd", "expand", "stripTabs", "text")
 )
 
 func (d *decoder) plan() *Plan {

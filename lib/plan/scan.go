@@ -108,8 +108,10 @@ func (s *scanner) peek() byte {
 
 // skip passes over c if that is next.
 func (s *scanner) skip(c byte) bool {
-	if s.peek() != c || s.pos == len(s.buf) {
-		return false
+	if s.pos == len(s.buf) || s.buf[s.pos] != c { // nearly always there are no blanks
+		if s.peek() != c || s.pos == len(s.buf) {
+			return false
+		}
 	}
 	s.pos++
 	return true
@@ -191,10 +193,25 @@ func (s *scanner) member(more ...string) string {
 	return strings.Join(slices.Concat(path, more), ".")
 }
 
-// object reads an object, or a null as an empty one: member reads the value of
-// the member of that name, or says that there is none. A member that is known
-// is there once, and under no other name that readers of JSON take for it.
-func (s *scanner) object(names []string, member func(name string)) {
+// members are those of an object that are known, in the order in which we write
+// them.
+type members struct {
+	names []string
+	keys  []string // the names as they stand before their values
+}
+
+func newMembers(names ...string) *members {
+	m := &members{names: names}
+	for _, name := range names {
+		m.keys = append(m.keys, `"`+name+`":`)
+	}
+	return m
+}
+
+// object reads an object, or a null as an empty one: value reads the value of
+// the member of that name. A member that is known is there once, and under no
+// other name that readers of JSON take for it.
+func (s *scanner) object(known *members, value func(name string)) {
 	if s.peek() != '{' {
 		if !s.null() {
 			s.mistyped()
@@ -202,41 +219,63 @@ func (s *scanner) object(names []string, member func(name string)) {
 		return
 	}
 	seen, next := uint64(0), 0
-	s.members(func(key []byte) {
-		i := slices.IndexFunc(names[next:], func(n string) bool { return string(key) == n }) + next
-		if i < next { // most have their members in our order
-			i = slices.IndexFunc(names, func(n string) bool { return string(key) == n })
-		}
+	s.members(func() {
+		i := s.key(known, next)
 		switch {
-		case i < 0 && slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, string(key)) }):
-			s.fail(fmt.Errorf("member %.40q is not in the right case", key))
 		case i < 0:
-			s.passMember()
+			return
 		case seen&(1<<i) != 0:
-			s.fail(fmt.Errorf("member %q is given twice", s.member(names[i])))
-		default:
-			seen |= 1 << i
-			next = i + 1
-			s.path = append(s.path, names[i])
-			if s.must(':', `":"`) {
-				member(names[i])
-			}
-			s.path = s.path[:len(s.path)-1]
+			s.fail(fmt.Errorf("member %q is given twice", s.member(known.names[i])))
+			return
 		}
+		seen |= 1 << i
+		next = i + 1
+		s.path = append(s.path, known.names[i])
+		value(known.names[i])
+		s.path = s.path[:len(s.path)-1]
 	})
 }
 
-// members reads what is between braces: member gets the key, which is good until
-// it reads on, and reads the colon and the value.
-func (s *scanner) members(member func(key []byte)) {
+// key reads a member's name and the colon, and says which of the known it is,
+// likely next or one behind that. A member that is not known it reads as a whole.
+func (s *scanner) key(known *members, next int) int {
+	rest := s.buf[s.pos:]
+	for i := next; i < len(known.keys); i++ { // as we write it
+		if key := known.keys[i]; len(rest) > len(key) && rest[1] == key[1] && string(rest[:len(key)]) == key {
+			s.pos += len(key)
+			return i
+		}
+	}
+	if !s.must('"', "a member name") {
+		return -1
+	}
+	name := s.quoted()
+	if s.err != nil {
+		return -1
+	}
+	i := slices.IndexFunc(known.names, func(n string) bool { return string(name) == n })
+	if i < 0 && slices.ContainsFunc(known.names, func(n string) bool { return strings.EqualFold(n, string(name)) }) {
+		s.fail(fmt.Errorf("member %.40q is not in the right case", name))
+		return -1
+	}
+	if !s.must(':', `":"`) {
+		return -1
+	}
+	if i < 0 {
+		s.pass()
+	}
+	return i
+}
+
+// members reads what is between braces: member reads the name, the colon and the
+// value of one.
+func (s *scanner) members(member func()) {
 	s.enter()
 	for first := true; !s.skip('}') && s.err == nil; first = false {
-		if !first && !s.must(',', `"," or "}"`) || !s.must('"', "a member name") {
+		if !first && !s.must(',', `"," or "}"`) {
 			return
 		}
-		if key := s.quoted(); s.err == nil {
-			member(key)
-		}
+		member()
 	}
 	s.depth--
 }
@@ -271,7 +310,7 @@ func (s *scanner) enter() {
 func (s *scanner) pass() {
 	switch s.peek() {
 	case '{':
-		s.members(func([]byte) { s.passMember() })
+		s.members(s.passMember)
 	case '[':
 		s.array(s.pass)
 	case '"':
@@ -283,14 +322,17 @@ func (s *scanner) pass() {
 }
 
 func (s *scanner) passMember() {
-	if s.must(':', `":"`) {
+	if !s.must('"', "a member name") {
+		return
+	}
+	if s.quoted(); s.must(':', `":"`) {
 		s.pass()
 	}
 }
 
 // text reads a string that stays.
 func (s *scanner) text() string {
-	if s.null() {
+	if s.peek() != '"' && s.null() {
 		return ""
 	}
 	return s.item()
@@ -316,10 +358,10 @@ func (s *scanner) name() string {
 }
 
 func (s *scanner) number() int {
-	c := s.peek()
 	if n, ok := s.digits(); ok {
 		return n
 	}
+	c := s.peek()
 	if c != '-' && (c < '0' || c > '9') {
 		if !s.null() {
 			s.mistyped()
