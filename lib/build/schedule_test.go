@@ -311,7 +311,7 @@ func TestCommonStepFailsForAll(t *testing.T) {
 		}
 	}})
 	step, ok := errors.AsType[*StepError](err)
-	if !ok || step.Line != 2 || step.Status != 3 || step.Step != 2 || run.all != 1 {
+	if !ok || step.Line != 2 || step.Status != 3 || step.Step != 2 || len(step.Others) != 0 || run.all != 1 {
 		t.Fatalf("%d commands, error %v", run.all, err)
 	}
 }

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -60,17 +61,10 @@ func (b *builder) once(ctx context.Context, s *stage, w *work) (out *outcome, mi
 // commonID is equal for steps of this build that must give the same layer, and
 // "" for one that is nobody else's.
 func (b *builder) commonID(w *work) string {
-	if len(b.order) < 2 || b.o.Cache == nil || b.o.NoCache {
+	if len(b.order) < 2 {
 		return ""
 	}
-	id := w.pre
-	switch {
-	case w.quick != nil:
-		id = w.quick
-	case w.files != nil && w.place == "":
-		return ""
-	}
-	return id.Key() + " " + w.place + " " + flagWords(w.step)
+	return cmp.Or(w.quick, w.pre).Key() + " " + w.place + " " + flagWords(w.step)
 }
 
 // flagWords are the flags of a step in one string: what they say need not all be
