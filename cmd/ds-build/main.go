@@ -54,6 +54,7 @@ type options struct {
 	onFail    string
 	limits    limits.Flags
 	noCache   bool
+	dryRun    bool
 	jobs      int
 	noOverlay bool
 	quiet     bool
@@ -81,6 +82,7 @@ func (o *options) declare(f *cli.Flags) {
 	f.StringArrayVar(&o.ssh, "ssh", nil, "give RUN --mount=type=ssh an agent: default, or `ID[=SOCKET]`; may be repeated")
 	f.StringArrayVar(&o.allow, "allow", nil, "allow steps to ask for `network.host` or security.insecure; may be repeated")
 	f.StringVar(&o.target, "target", "", "build `STAGE`, a name or a number, instead of the last")
+	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "build nothing: print which steps are in the cache, and why others are not")
 	f.BoolVar(&o.noCache, "no-cache", false, "run every step, whatever the cache knows")
 	f.IntVarP(&o.jobs, "jobs", "j", 0, "execute at most `N` steps at the same time; default: as many as make's jobserver or the processors allow")
 	f.StringVar(&o.network, "network", "none", "what RUN steps may reach: `none` or host")

@@ -33,6 +33,9 @@ func newProgress(s *cli.IO, o *options, w *watched) (progress, error) {
 	if o.quiet && kind == "auto" {
 		kind = "none"
 	}
+	if o.dryRun && kind != "json" {
+		return &forecast{silence: silence{s: s}}, nil
+	}
 	switch kind {
 	case "auto", "tty":
 		if cli.Interactive(s.Stderr) {
@@ -57,14 +60,21 @@ var (
 // stepLine is "Step 2/3 : COPY . /app [CACHE MISS] 0.09s"; steps that make no
 // layers have neither verdict nor time.
 func stepLine(e build.Event) string {
-	line := stepHead(e)
-	switch e.Cache {
-	case "hit":
-		return fmt.Sprintf("%s %s %.2fs", line, hit.Sprint("[CACHE HIT]"), e.Seconds)
-	case "miss":
-		return fmt.Sprintf("%s %s %.2fs", line, miss.Sprint("[CACHE MISS]"), e.Seconds)
+	line := stepHead(e) + verdict(e)
+	if e.Cache != "" {
+		line += fmt.Sprintf(" %.2fs", e.Seconds)
 	}
 	return line
+}
+
+func verdict(e build.Event) string {
+	switch e.Cache {
+	case "hit":
+		return " " + hit.Sprint("[CACHE HIT]")
+	case "miss":
+		return " " + miss.Sprint("[CACHE MISS]")
+	}
+	return ""
 }
 
 func stepHead(e build.Event) string {

@@ -75,7 +75,7 @@ func (o *options) build(ctx context.Context, s *cli.IO, j *journal, operand stri
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	j.tags = settings.tags
-	if !o.check {
+	if !o.check && !o.dryRun {
 		j.keep(st)
 	}
 	in, err := o.openInputs(ctx, s, st, operand)
@@ -217,7 +217,12 @@ func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
 		return nil, err
 	}
 	account := known.Begin(b.historyName())
-	defer func() { err = errors.Join(err, account.Close(), b.in.index.Save()) }()
+	defer func() {
+		if !b.o.dryRun {
+			err = errors.Join(err, account.Close())
+		}
+		err = errors.Join(err, b.in.index.Save())
+	}()
 	further, err := openContexts(b.settings.contexts, b.store, b.in.index)
 	if err != nil {
 		return nil, err
@@ -233,7 +238,7 @@ func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
 		Store:  b.store,
 		Runner: runner{isolation: b.o.isolation, limits: b.settings.limits}, Cache: known, Account: account,
 		Context: b.in.context, Contexts: further.named, Index: b.in.index, View: sandbox.OverlayView,
-		Args: b.settings.args, Target: b.o.target, NoCache: b.o.noCache, NoOverlay: b.o.noOverlay, Network: b.o.network,
+		Args: b.settings.args, Target: b.o.target, NoCache: b.o.noCache, DryRun: b.o.dryRun, NoOverlay: b.o.noOverlay, Network: b.o.network,
 		AllowHostNetwork: b.settings.allowHost, Insecure: b.settings.insecure,
 		Fetcher: fetcher{}, CacheMounts: known, Secrets: b.settings.secrets, Agents: b.settings.agents,
 		Hosts: b.settings.hosts, Platform: b.settings.platform, CanRun: emulates, Epoch: b.settings.epoch, Labels: b.settings.labels,
@@ -241,6 +246,9 @@ func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if b.o.dryRun {
+		return result, nil
 	}
 	if err := b.store.Tag(ctx, result.Descriptor, b.settings.tags...); err != nil {
 		return nil, err

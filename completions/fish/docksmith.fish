@@ -32,6 +32,7 @@ complete -c docksmith -n '__fish_seen_subcommand_from build' -l secret -x -d 'gi
 complete -c docksmith -n '__fish_seen_subcommand_from build' -l ssh -x -d 'give RUN --mount=type=ssh an agent: default, or ID[=SOCKET]; may be repeated'
 complete -c docksmith -n '__fish_seen_subcommand_from build' -l allow -x -a 'network.host security.insecure' -d 'allow steps to ask for network.host or security.insecure; may be repeated'
 complete -c docksmith -n '__fish_seen_subcommand_from build' -l target -x -d 'build STAGE, a name or a number, instead of the last'
+complete -c docksmith -n '__fish_seen_subcommand_from build' -s n -l dry-run -d 'build nothing: print which steps are in the cache, and why others are not'
 complete -c docksmith -n '__fish_seen_subcommand_from build' -l no-cache -d 'run every step, whatever the cache knows'
 complete -c docksmith -n '__fish_seen_subcommand_from build' -s j -l jobs -x -d 'execute at most N steps at the same time; default: as many as make\'s jobserver or the processors allow'
 complete -c docksmith -n '__fish_seen_subcommand_from build' -l network -x -a 'none host' -d 'what RUN steps may reach: none or host'

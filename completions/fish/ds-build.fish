@@ -8,6 +8,7 @@ complete -c ds-build -l secret -x -d 'give RUN --mount=type=secret a secret: id=
 complete -c ds-build -l ssh -x -d 'give RUN --mount=type=ssh an agent: default, or ID[=SOCKET]; may be repeated'
 complete -c ds-build -l allow -x -a 'network.host security.insecure' -d 'allow steps to ask for network.host or security.insecure; may be repeated'
 complete -c ds-build -l target -x -d 'build STAGE, a name or a number, instead of the last'
+complete -c ds-build -s n -l dry-run -d 'build nothing: print which steps are in the cache, and why others are not'
 complete -c ds-build -l no-cache -d 'run every step, whatever the cache knows'
 complete -c ds-build -s j -l jobs -x -d 'execute at most N steps at the same time; default: as many as make\'s jobserver or the processors allow'
 complete -c ds-build -l network -x -a 'none host' -d 'what RUN steps may reach: none or host'

@@ -39,6 +39,10 @@ type Options struct {
 	Runner Runner
 	// Cache remembers steps; nil remembers nothing.
 	Cache Cache
+	// DryRun executes nothing and stores no image: of the Result there are only
+	// the counts, which are told to nobody. Steps that read a stage which is
+	// not in the cache miss.
+	DryRun bool
 	// Account is told of hits and misses; optional.
 	Account Account
 	// Context is where COPY and ADD find files; nil is an empty context.
@@ -139,6 +143,9 @@ func Build(ctx context.Context, p *plan.Plan, o Options) (_ *Result, err error) 
 	b.account()
 	if err != nil {
 		return nil, err
+	}
+	if o.DryRun {
+		return &b.result, nil
 	}
 	return b.finish(ctx)
 }

@@ -66,6 +66,11 @@ func (b *builder) copyFiles(ctx context.Context, s *stage, st *plan.Step) (Event
 	if c.from.stage == nil {
 		w.place = "context " + c.from.name + c.addresses()
 	}
+	if b.o.DryRun && c.from.stage == nil && c.addresses() == "" {
+		if err := c.find(ctx); err != nil { // of a new step nobody looks for the files
+			return Event{}, err
+		}
+	}
 	e, err := b.layerStep(ctx, s, w)
 	e.Read = bytesRead(append(c.fetched, c.tree)...)
 	return e, err

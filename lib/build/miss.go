@@ -16,6 +16,7 @@ const (
 	ReasonEarlier  = "an earlier step missed"
 	ReasonNew      = "nothing recorded for it"
 	ReasonChanged  = "changed: "
+	ReasonStage    = "it reads stage %s, which would be built" // of a dry run
 	ReasonGone     = "its record is gone"
 	ReasonNoBlob   = "its layer is missing from the store"
 	ReasonRecorded = "its record could not be read"

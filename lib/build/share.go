@@ -93,6 +93,10 @@ func (b *builder) obtain(ctx context.Context, s *stage, w *work) (*outcome, erro
 		}
 		b.verdict(s, w, Event{Cache: "miss", Reason: why.reason, Changes: cache.Limit(why.changes, shownChanges)})
 		out.missed = true
+		if b.o.DryRun {
+			out.rec = &cache.Record{}
+			return out, nil
+		}
 		out.rec, err = b.execute(ctx, s, w)
 		if err == nil {
 			out.layer = out.rec.Layer
@@ -135,7 +139,7 @@ func (b *builder) accountMiss(n noted) {
 	if !n.step.Quiet {
 		b.result.Misses++
 	}
-	if b.o.Account != nil {
+	if b.o.Account != nil && !b.o.DryRun {
 		b.o.Account.Miss(n.step, n.out.pre, n.reason)
 	}
 }
@@ -145,7 +149,7 @@ func (b *builder) accountHit(n noted) {
 		b.result.Hits++
 		b.result.Saved += n.out.rec.Seconds
 	}
-	if b.o.Account != nil {
+	if b.o.Account != nil && !b.o.DryRun {
 		if n.out.rec.Key == "" {
 			n.out.rec.Key = n.out.pre.Key()
 		}

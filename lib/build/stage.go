@@ -132,8 +132,12 @@ func stageText(p *plan.Stage) string {
 func (b *builder) runStep(ctx context.Context, s *stage, st *plan.Step) error {
 	needs, err := b.stepNeeds(st, s.index)
 	for _, n := range needs {
-		if _, ferr := b.finished(n); err == nil {
+		read, ferr := b.finished(n)
+		if err == nil {
 			err = ferr
+		}
+		if b.o.DryRun && ferr == nil && read.missed != "" && s.missed == "" {
+			s.missed = fmt.Sprintf(ReasonStage, b.stageName(n)) // what it gives is not known
 		}
 	}
 	if err != nil {
