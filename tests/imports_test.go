@@ -23,6 +23,7 @@ var mayImport = map[string]string{
 	"container":  "flock",
 	"sandbox":    "flock rootfs",
 	"limits":     "cli sandbox",
+	"volume":     "flock",
 	"plan":       "dockerfile",
 	"buildctx":   "flock",
 	"buildlog":   "flock",

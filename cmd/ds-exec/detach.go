@@ -27,9 +27,14 @@ func (s *settings) runDetached(ctx context.Context, stdio *cli.IO, dir string, r
 	if err != nil {
 		return err
 	}
+	s.Warn = func(sentence string) { stdio.Warnf("%s", sentence) }
+	if s.placed, err = s.place(stdio, b); err != nil {
+		return errors.Join(err, b.Close())
+	}
+	defer s.placed.release()
 	st, err := s.state(b, dir)
 	if err = errors.Join(err, b.Close()); err != nil {
-		return err
+		return errors.Join(err, s.placed.discard(stdio, ""))
 	}
 	st.Log = logFile
 	t, err := table(stdio)
@@ -38,14 +43,14 @@ func (s *settings) runDetached(ctx context.Context, stdio *cli.IO, dir string, r
 	}
 	c, err := t.Create(st)
 	if err != nil {
-		return err
+		return errors.Join(err, s.placed.discard(stdio, ""))
 	}
 	pid, err := s.startMonitor(ctx, stdio, c)
 	if err != nil {
 		if report.fail(err) {
 			err = cli.Told(err)
 		}
-		return errors.Join(err, forget(c))
+		return errors.Join(err, s.placed.discard(stdio, c.ID()), forget(c))
 	}
 	s.kept = true
 	report.started(pid)

@@ -71,7 +71,7 @@ func (s *settings) state(b *sandbox.Bundle, dir string) (st container.State, err
 		OCIVersion: b.Spec.Version, ID: s.Name, Name: s.name, Status: container.Creating,
 		Command: s.Args, Image: b.Spec.Annotations[annotationImage], StopSignal: b.Spec.Annotations[annotationStopSignal],
 		Isolation: string(s.Level()), Without: s.Without(),
-		OwnBundle: s.remove || s.ownBundle, Remove: s.remove, Terminal: s.Terminal,
+		OwnBundle: s.remove || s.ownBundle, Remove: s.remove, Terminal: s.Terminal, Volumes: s.placed.list,
 	}
 	if len(st.Command) == 0 && b.Spec.Process != nil {
 		st.Command = b.Spec.Process.Args
@@ -166,6 +166,11 @@ func running(s *container.State, pid int, cgroups []string) (err error) {
 	return err
 }
 
+// keeps tells whether the record stays when the container has ended so.
+func (r *record) keeps(err error) bool {
+	return r != nil && r.life.name != "" && !r.life.remove && err == nil
+}
+
 // ended records the end, and removes what is not to be kept.
 func (r *record) ended(res sandbox.Result, err error) error {
 	if r == nil {
@@ -174,7 +179,7 @@ func (r *record) ended(res sandbox.Result, err error) error {
 	if <-r.ready; r.c == nil {
 		return nil // it did not start, or started told
 	}
-	keep := r.life.name != "" && !r.life.remove && err == nil
+	keep := r.keeps(err)
 	if r.life.kept = keep; !keep {
 		if derr := r.life.drop(r.bundle); derr != nil {
 			return derr

@@ -18,7 +18,7 @@ func main() {
 		Long:  "Exit status: that of the command, 128+N when signal N ended it; 125 our failure,\n126 the command cannot be invoked, 127 it is not found.\n\n    ds-store bundle app:v1 run/\n    ds-exec run run/\n    ds-exec run --readonly --memory 64m run/ -- sh -c 'echo hello'",
 		Commands: []*cli.Command{
 			runCommand(), enterCommand(), psCommand(), logsCommand(), stopCommand(), killCommand(), waitCommand(),
-			removeCommand(), inspectCommand(), pruneCommand(), gcCommand(), monitorCommand(),
+			removeCommand(), volumeCommand(), inspectCommand(), pruneCommand(), gcCommand(), monitorCommand(),
 			infoCommand(),
 		},
 	})

@@ -46,7 +46,7 @@ its end, and when it is killed, so is the container.`,
 			if err != nil {
 				return err
 			}
-			m := &monitor{c: c, report: report, secretsFD: secretsFD}
+			m := &monitor{c: c, stdio: stdio, report: report, secretsFD: secretsFD}
 			return m.run(ctx)
 		},
 	}
@@ -55,6 +55,7 @@ its end, and when it is killed, so is the container.`,
 // monitor runs one container and records what happens.
 type monitor struct {
 	c         *container.Container
+	stdio     *cli.IO
 	report    *status
 	state     container.State
 	secretsFD int
@@ -91,11 +92,19 @@ func (m *monitor) run(ctx context.Context) error {
 	if err := m.connect(&o); err != nil {
 		return m.fail(err)
 	}
+	volumes, err := takeAll(m.stdio, m.state.Volumes)
+	if err == nil {
+		err = volumes.fill()
+	}
+	if err != nil {
+		return m.fail(err)
+	}
 	var cgroups []string
 	started := false
 	o.Name, o.Cgroup = m.state.ID, func(dirs []string) { cgroups = dirs }
 	o.Warn = func(sentence string) { m.report.write(event{Type: "warning", Message: sentence}) }
 	o.Started = func(pid int) {
+		m.add(volumes.filled())
 		_, err := m.c.Update(func(s *container.State) error { return running(s, pid, cgroups) })
 		m.add(err)
 		started = true
@@ -106,6 +115,7 @@ func (m *monitor) run(ctx context.Context) error {
 	}
 	res, err := sandbox.Run(context.WithoutCancel(ctx), b, o)
 	m.drain()
+	volumes.release()
 	if err != nil && !started {
 		return m.fail(err)
 	}
@@ -227,6 +237,12 @@ func (m *monitor) end(res sandbox.Result) error {
 	e := exit(res)
 	if m.failed.err != nil {
 		e.Error = m.failed.err.Error()
+	}
+	if m.state.Remove {
+		if err := discardVolumes(m.stdio, m.state.Volumes, m.state.ID); err != nil {
+			e.Error = errors.Join(m.failed.err, err).Error()
+			return m.c.End(e, false)
+		}
 	}
 	if m.state.Remove && m.state.OwnBundle {
 		if err := os.RemoveAll(m.state.Bundle); err != nil {

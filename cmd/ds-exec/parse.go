@@ -3,12 +3,9 @@ package main
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"docksmith/lib/cli"
-
-	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // parse turns the flags and what follows the bundle into options.
@@ -38,21 +35,12 @@ func (s *settings) parse(io *cli.IO, command []string) (err error) {
 	if s.Env, err = parseEnv(s.env); err != nil {
 		return err
 	}
-	for _, v := range s.volumes {
-		m, err := parseVolume(v)
-		if err != nil {
-			return err
-		}
-		s.Mounts = append(s.Mounts, m)
+	if s.readonlyTmpfs && !s.Readonly {
+		return cli.Usagef("--read-only-tmpfs is for --read-only")
 	}
-	for _, t := range s.tmpfs {
-		dest, options, _ := strings.Cut(t, ":")
-		s.Mounts = append(s.Mounts, specs.Mount{
-			Destination: dest, Type: "tmpfs", Source: "tmpfs",
-			Options: append([]string{"nosuid", "nodev", "noexec", "mode=1777"}, words(options)...),
-		})
-	}
-	return nil
+	s.Readonly = s.Readonly || s.smith
+	s.wished, err = s.wishes()
+	return err
 }
 
 // commandBehind is the command that follows an operand, maybe after "--".
@@ -89,37 +77,4 @@ func parseEnv(list []string) ([]string, error) {
 		}
 	}
 	return out, nil
-}
-
-// volumeOptions are those a caller may give; what they stand for is the mount's.
-var volumeOptions = map[string][]string{
-	"ro": {"ro"}, "rw": nil, "noexec": {"noexec"}, "exec": nil, "nosuid": nil, "nodev": nil, "dev": {"dev"}, "rbind": nil,
-	"bind": nil, "private": {"private"}, "rprivate": {"rprivate"}, "slave": {"slave"}, "rslave": {"rslave"},
-}
-
-// parseVolume reads SOURCE:DESTINATION[:OPTIONS]. The source must be there: one
-// that is mistyped would otherwise become an empty directory of root's.
-func parseVolume(v string) (specs.Mount, error) {
-	p := strings.Split(v, ":")
-	if len(p) < 2 || len(p) > 3 || p[0] == "" || !strings.HasPrefix(p[1], "/") {
-		return specs.Mount{}, cli.Usagef("--volume %q is not SOURCE:/DESTINATION[:OPTION,...]", v)
-	}
-	if !strings.Contains(p[0], "/") {
-		return specs.Mount{}, cli.WithHint(cli.Usagef("--volume %q: named volumes do not exist yet", v), "write ./%s for a directory", p[0])
-	}
-	source, err := filepath.Abs(p[0])
-	if err != nil {
-		return specs.Mount{}, err
-	}
-	m := specs.Mount{Destination: p[1], Type: "bind", Source: source, Options: []string{"rbind", "nosuid", "rprivate"}}
-	if len(p) == 3 {
-		for _, o := range words(p[2]) {
-			add, ok := volumeOptions[o]
-			if !ok {
-				return specs.Mount{}, cli.Usagef("--volume %q: unknown option %q", v, o)
-			}
-			m.Options = append(m.Options, add...)
-		}
-	}
-	return m, nil
 }

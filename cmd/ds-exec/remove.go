@@ -12,12 +12,13 @@ import (
 )
 
 func removeCommand() *cli.Command {
-	var force bool
+	var force, volumes bool
 	return &cli.Command{
 		Name: "rm", Args: "CONTAINER...",
 		Short: "Remove containers that have ended, with their logs and what they wrote.",
 		Flags: func(f *cli.Flags) {
 			f.BoolVarP(&force, "force", "f", false, "kill those that run")
+			f.BoolVarP(&volumes, "volumes", "v", false, "remove the volumes without a name that were made for them, too")
 		},
 		Run: func(ctx context.Context, stdio *cli.IO, args []string) error {
 			list, err := findAll(stdio, args)
@@ -42,7 +43,7 @@ func removeCommand() *cli.Command {
 				return err
 			}
 			return each(stdio, args, func(c *container.Container, ref string) (string, error) {
-				err := remove(c)
+				err := remove(stdio, c, volumes)
 				if errors.Is(err, container.ErrNotFound) {
 					err = nil // --rm was there first
 				}
@@ -54,7 +55,7 @@ func removeCommand() *cli.Command {
 
 // remove takes away a container that has ended and all that is its own. The
 // record goes last: it is what leads to the rest.
-func remove(c *container.Container) error {
+func remove(stdio *cli.IO, c *container.Container, volumes bool) error {
 	s, err := c.State()
 	if err != nil && !errors.Is(err, container.ErrBroken) {
 		return err
@@ -67,6 +68,11 @@ func remove(c *container.Container) error {
 		}
 		if err := sandbox.RemoveCgroups(s.Cgroups); err != nil {
 			return err
+		}
+		if volumes || s.Remove {
+			if err := discardVolumes(stdio, s.Volumes, s.ID); err != nil {
+				return err
+			}
 		}
 	}
 	return c.Remove()
@@ -120,7 +126,7 @@ func clear(stdio *cli.IO, args []string, which func(container.State) bool) error
 		}
 		c, err := t.Get(s.ID)
 		if err == nil {
-			err = remove(c)
+			err = remove(stdio, c, false)
 		}
 		switch {
 		case errors.Is(err, container.ErrNotFound): // another one removed it

@@ -25,7 +25,13 @@ const (
 // settings are the flags of ds-exec run.
 type settings struct {
 	sandbox.Options
-	env, volumes, tmpfs   []string
+	env                   []string
+	volumes, mounts       []string
+	tmpfs                 []string
+	wished                []wish
+	placed                *held
+	smith, readonlyTmpfs  bool
+	noVolumes             bool
 	network               string
 	limits                limits.Flags
 	seccomp, noSeccomp    bool
@@ -63,9 +69,14 @@ Exit status: that of the command, 128+N when signal N ended it; 125 our failure,
 
 func (s *settings) declare(f *cli.Flags) {
 	f.StringArrayVarP(&s.env, "env", "e", nil, "set `KEY=VALUE` in the environment, or KEY from ours")
-	f.StringArrayVarP(&s.volumes, "volume", "v", nil, "mount `SOURCE:DESTINATION[:OPTION,...]`")
+	f.StringArrayVarP(&s.volumes, "volume", "v", nil, "mount a directory, file or volume: `[SOURCE:]DESTINATION[:OPTION,...]`")
+	f.StringArrayVar(&s.mounts, "mount", nil, "mount `type=bind|volume|tmpfs,source=...,target=...[,MEMBER]...`")
 	f.StringArrayVar(&s.tmpfs, "tmpfs", nil, "mount an empty file system in memory on `DESTINATION[:OPTION,...]`")
+	f.BoolVar(&s.noVolumes, "no-volumes", false, "make no volumes for the paths that the image declares")
 	f.BoolVar(&s.Readonly, "readonly", false, "make the root read-only")
+	f.BoolVar(&s.Readonly, "read-only", false, "the same")
+	f.BoolVar(&s.readonlyTmpfs, "read-only-tmpfs", false, "with it, make /run, /tmp and /var/tmp file systems in memory")
+	f.BoolVar(&s.smith, "smith", false, "make the root and /read read-only, and /write and /run writable")
 	f.StringVar(&s.Hostname, "hostname", "", "host name inside: `NAME`")
 	f.StringVarP(&s.User, "user", "u", "", "run as `USER[:GROUP]`, by name or number")
 	f.StringVarP(&s.Cwd, "workdir", "w", "", "start in `DIR`")
@@ -154,14 +165,22 @@ func (s *settings) exec(ctx context.Context, io *cli.IO, dir string, report *sta
 	}
 	defer b.Close()
 	s.Warn = func(sentence string) { io.Warnf("%s", sentence) }
-	rec, err := s.record(io, b, dir)
-	if err != nil {
+	if s.placed, err = s.place(io, b); err != nil {
 		return sandbox.Result{}, err
+	}
+	rec, err := s.record(io, b, dir)
+	if err == nil {
+		err = s.placed.fill()
+	}
+	if err != nil {
+		return sandbox.Result{}, errors.Join(err, s.placed.discard(io, s.Name), rec.ended(sandbox.Result{}, err))
 	}
 	var pidErr error
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	var fillErr error
 	s.Started = func(pid int) {
+		fillErr = s.placed.filled()
 		rec.started(pid)
 		report.started(pid)
 		if pidErr = s.writePID(pid); pidErr != nil {
@@ -171,7 +190,10 @@ func (s *settings) exec(ctx context.Context, io *cli.IO, dir string, report *sta
 	stop := killOnThird(cancel)
 	defer stop()
 	res, err := sandbox.Run(ctx, b, s.Options)
-	return res, errors.Join(err, pidErr, rec.ended(res, err))
+	if s.placed.release(); !rec.keeps(err) {
+		fillErr = errors.Join(fillErr, s.placed.discard(io, s.Name))
+	}
+	return res, errors.Join(err, pidErr, fillErr, rec.ended(res, err))
 }
 
 // writePID writes the command's process id to the file that wants it.

@@ -68,8 +68,18 @@ type State struct {
 	// Isolation is the level, and Without what was turned off of it.
 	Isolation string   `json:"isolation,omitempty"`
 	Without   []string `json:"without,omitempty"`
+	// Volumes are those that the container has mounted.
+	Volumes []Volume `json:"volumes,omitempty"`
 	// Options is of whoever runs the container.
 	Options json.RawMessage `json:"options,omitempty"`
+}
+
+// Volume is one of a container's volumes, by name.
+type Volume struct {
+	Name        string `json:"name"`
+	Destination string `json:"destination"`
+	// Anonymous says that it was made for this container.
+	Anonymous bool `json:"anonymous,omitempty"`
 }
 
 // Exit tells how a container ended.

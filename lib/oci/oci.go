@@ -67,6 +67,7 @@ const (
 	AnnotationUser         = "dev.docksmith.user"
 	AnnotationSecretEnv    = "dev.docksmith.secret.env"
 	AnnotationImage        = "dev.docksmith.image"
+	AnnotationVolumes      = "dev.docksmith.volumes"
 )
 
 // Mounts of our own in a bundle's config.json: a file that holds a secret, a

@@ -162,6 +162,9 @@ func (pm *mount) take(m detached) error {
 		return err
 	}
 	pm.dir = st.Mode&unix.S_IFMT == unix.S_IFDIR
+	if pm.attr.fill { // before it may become read-only
+		return nil
+	}
 	return m.change(pm.attr.set, pm.attr.propagation, true)
 }
 
@@ -196,7 +199,7 @@ func (c *container) attach(m *mount) error {
 		}
 	}
 	if m.attr.copyUp {
-		if err := copyUp(place, m.ready.fd); err != nil {
+		if err := m.copyUp(place); err != nil {
 			return err
 		}
 	}

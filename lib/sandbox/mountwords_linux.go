@@ -16,6 +16,7 @@ type attributes struct {
 	recursive   bool     // bind the mounts below, too
 	devices     bool     // device nodes may be opened
 	copyUp      bool     // begin with what is covered
+	fill        bool     // that is, if there is nothing
 	data        []string // for the file system itself
 }
 
@@ -40,7 +41,7 @@ var propagationWords = map[string]uint64{
 }
 
 // otherWords are read elsewhere, or say what is so.
-var otherWords = []string{"bind", "rbind", "defaults", "silent", "loud", "tmpcopyup"}
+var otherWords = []string{"bind", "rbind", "defaults", "silent", "loud", "tmpcopyup", OptionFill}
 
 // parseOptions reads the options of a mount. Later words win over earlier ones
 // of the same kind; what is none of ours is for the file system. Device nodes
@@ -68,7 +69,8 @@ func parseOptions(options []string) attributes {
 			a.data = append(a.data, o)
 		}
 		a.recursive = a.recursive || o == "rbind"
-		a.copyUp = a.copyUp || o == "tmpcopyup"
+		a.copyUp = a.copyUp || o == "tmpcopyup" || o == OptionFill
+		a.fill = a.fill || o == OptionFill
 	}
 	if !a.devices {
 		a.set |= unix.MOUNT_ATTR_NODEV
@@ -86,7 +88,10 @@ func (a attributes) check(fstype string) error {
 			return errors.New("option remount: a mount is made once, with the options that it is to have")
 		}
 	}
-	if a.copyUp && fstype != "tmpfs" {
+	if a.fill && fstype != "bind" {
+		return fmt.Errorf("option %s: a %s is not filled", OptionFill, fstype)
+	}
+	if a.copyUp && !a.fill && fstype != "tmpfs" {
 		return fmt.Errorf("option tmpcopyup: a %s is not filled", fstype)
 	}
 	return nil

@@ -56,6 +56,9 @@ const (
 	// inside the source, links resolved there. An overlay mount has the
 	// options lowerdir, upperdir and workdir, with paths like the annotations'.
 	OptionSubpath = "x-docksmith.subpath"
+	// OptionFill, of a bind mount, copies what the root has at the destination into
+	// the source if that has nothing in it.
+	OptionFill = "x-docksmith.fill"
 	// OptionMayLack=NAME, of a bind mount, leaves it out if its source is not
 	// there, and names it to Warn.
 	OptionMayLack = "x-docksmith.maylack"

@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -120,6 +122,10 @@ func nameImage(spec *specs.Spec, img *Image) {
 		name = img.Name + "@" + name
 	}
 	spec.Annotations[oci.AnnotationImage] = name
+	if volumes := img.Config.Config.Volumes; len(volumes) > 0 {
+		list, _ := json.Marshal(slices.Sorted(maps.Keys(volumes))) // strings always have a form
+		spec.Annotations[oci.AnnotationVolumes] = string(list)
+	}
 }
 
 func writeConfig(dir string, spec *specs.Spec) error {

@@ -57,7 +57,8 @@ const (
 	dirBlobs      = "oci/blobs/sha256"
 	dirSnapshots  = "snapshots"
 	dirContainers = "containers"
-	dirBuilds     = "builds" // lib/buildlog's
+	dirBuilds     = "builds"  // lib/buildlog's
+	dirVolumes    = "volumes" // lib/volume's
 	dirCache      = "cache"
 	dirTemp       = "tmp"
 	dirLeases     = "state/leases"

@@ -10,7 +10,7 @@ import (
 
 // Usage is the disk space of one area of the store.
 type Usage struct {
-	Area  string `json:"area"`  // "blobs", "snapshots", "cache", "containers", "builds", "tmp" or "state"
+	Area  string `json:"area"`  // "blobs", "snapshots", "cache", "containers", "volumes", "builds", "tmp" or "state"
 	Items int    `json:"items"` // blobs, snapshots, containers: what the area has on its first level
 	Bytes int64  `json:"bytes"` // what the file system has given out for it
 }
@@ -23,7 +23,7 @@ type inode struct{ dev, ino uint64 }
 func (s *Store) Usage() ([]Usage, error) {
 	areas := []struct{ name, dir string }{
 		{"blobs", dirBlobs}, {"snapshots", dirSnapshots}, {"cache", dirCache},
-		{"containers", dirContainers}, {"builds", dirBuilds}, {"tmp", dirTemp}, {"state", "state"},
+		{"containers", dirContainers}, {"volumes", dirVolumes}, {"builds", dirBuilds}, {"tmp", dirTemp}, {"state", "state"},
 	}
 	seen := map[inode]bool{}
 	var list []Usage
