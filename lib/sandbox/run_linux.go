@@ -36,6 +36,11 @@ func Run(ctx context.Context, b *Bundle, o Options) (Result, error) {
 	if len(victims) == 0 && res.Signal == int(unix.SIGKILL) {
 		victims = []victim{c.first}
 	}
+	for i := range victims {
+		if x := &victims[i]; x.inside == 0 && x.pid == c.first.pid { // it had gone before it could be asked
+			x.inside = c.first.inside
+		}
+	}
 	c.hooksAfter()
 	if err != nil {
 		return failed, err
