@@ -22,7 +22,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -304,5 +303,5 @@ func (b *builder) fileName() string {
 
 // errorf is fault of a new error whose text begins with the instruction.
 func (b *builder) errorf(st *plan.Step, format string, args ...any) error {
-	return b.fault(st.Line, fmt.Errorf("%s: %w", strings.ToUpper(st.Op), fmt.Errorf(format, args...)))
+	return b.fault(st.Line, fmt.Errorf("%s: %w", st.Op, fmt.Errorf(format, args...)))
 }

@@ -28,7 +28,7 @@ func (b *builder) checkStep(st *plan.Step) error {
 }
 
 // supported are the flags that steps obey; those of HEALTHCHECK check themselves.
-var supported = map[string][]string{
+var supported = map[dockerfile.Op][]string{
 	dockerfile.Run:  {"network", "mount", "security"},
 	dockerfile.Copy: {"from", "chown", "chmod", "exclude", "link", "parents"},
 	dockerfile.Add:  {"chown", "chmod", "exclude", "link", "unpack", "checksum", "keep-git-dir"},

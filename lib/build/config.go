@@ -72,13 +72,13 @@ func (b *builder) setWord(s *stage, st *plan.Step) (string, error) {
 		}
 		s.img.Config.StopSignal = v
 	}
-	return st.Op + " " + v, nil
+	return st.Op.String() + " " + v, nil
 }
 
 // setArgs declares build arguments: each has the value given for this build,
 // else its default, else that of the argument of the same name before FROM.
 func (b *builder) setArgs(s *stage, st *plan.Step) (string, error) {
-	texts := []string{st.Op}
+	texts := []string{st.Op.String()}
 	for _, word := range st.Args {
 		name, value, hasDefault := strings.Cut(word, "=")
 		name, err := b.word(s.scope(), name)
@@ -109,7 +109,7 @@ func (b *builder) setArgs(s *stage, st *plan.Step) (string, error) {
 // setPairs executes ENV and LABEL. All values see what was set before the
 // instruction, not each other.
 func (b *builder) setPairs(s *stage, st *plan.Step) (string, error) {
-	texts := []string{st.Op}
+	texts := []string{st.Op.String()}
 	var pairs [][2]string
 	for _, word := range st.Args {
 		key, value := cutPair(word)
@@ -243,8 +243,8 @@ func (b *builder) volumes(s *stage, st *plan.Step) (string, error) {
 // instruction as written, with its here-documents.
 func triggerSource(st *plan.Step) string {
 	text := strings.TrimSpace(st.Text)
-	if len(text) >= len(st.Op) && strings.EqualFold(text[:len(st.Op)], st.Op) {
-		text = strings.TrimSpace(text[len(st.Op):])
+	if op := st.Op.String(); len(text) >= len(op) && strings.EqualFold(text[:len(op)], op) {
+		text = strings.TrimSpace(text[len(op):])
 	}
 	if text == "" && st.Trigger() != nil {
 		text = stepText(st.Trigger())

@@ -176,7 +176,7 @@ func (c *copyJob) setSources() error {
 
 // text is the history entry, with values in place of variables.
 func (c *copyJob) text() string {
-	words := []string{c.st.Op}
+	words := []string{c.st.Op.String()}
 	if c.parents {
 		words = append(words, "--parents")
 	}

@@ -102,7 +102,7 @@ func (r *runJob) setCommand() error {
 // text is the history entry: the declared build arguments, counted, and the
 // command as it was run.
 func (r *runJob) text() string {
-	words := []string{r.st.Op}
+	words := []string{r.st.Op.String()}
 	if n := len(r.s.args); n > 0 {
 		words = append(words, fmt.Sprintf("|%d", n))
 	}

@@ -202,7 +202,7 @@ func stepText(st *plan.Step) string {
 	if st.Text != "" {
 		return shownText(st, st.Text)
 	}
-	words := []string{st.Op}
+	words := []string{st.Op.String()}
 	for _, f := range st.Flags() {
 		words = append(words, "--"+f.Name+"="+f.Value)
 	}

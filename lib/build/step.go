@@ -51,7 +51,7 @@ func (b *builder) newPreimage(s *stage, st *plan.Step, words ...string) *cache.P
 	p := &cache.Preimage{}
 	p.Add("previous layer", s.chain.String())
 	p.Add("SOURCE_DATE_EPOCH", fmt.Sprint(b.o.Epoch.Unix()))
-	p.Add("instruction", jsonWords(append([]string{st.Op}, words...)))
+	p.Add("instruction", jsonWords(append([]string{st.Op.String()}, words...)))
 	return p
 }
 

@@ -7,36 +7,6 @@ import (
 	"unicode"
 )
 
-// ops are all instructions, notTriggers those that ONBUILD cannot hold.
-var (
-	ops = []string{Add, Arg, Cmd, Copy, Entrypoint, Env, Expose, From, Healthcheck, Label,
-		Maintainer, Onbuild, Run, Shell, Stopsignal, User, Volume, Workdir}
-	notTriggers = []string{From, Maintainer, Onbuild}
-)
-
-// isOp tells whether a word is an instruction's name.
-func isOp(word string) bool {
-	switch word {
-	case Add, Arg, Cmd, Copy, Entrypoint, Env, Expose, From, Healthcheck, Label,
-		Maintainer, Onbuild, Run, Shell, Stopsignal, User, Volume, Workdir:
-		return true
-	}
-	return false
-}
-
-// opNamed finds an instruction by its name in any case.
-func opNamed(word string) (op string, ok bool) {
-	if isOp(word) {
-		return word, true
-	}
-	for _, op := range ops {
-		if len(op) == len(word) && op[0] == word[0]&^0x20 && strings.EqualFold(op, word) {
-			return op, true
-		}
-	}
-	return "", false
-}
-
 // arguments reads what follows the flags into Form and Args. Whether these
 // make sense is for Validate.
 func (p *parser) arguments(in *Instruction, rest string) (err error) {
@@ -83,9 +53,9 @@ func (p *parser) take() []string {
 }
 
 // command reads a command in either form.
-func (p *parser) command(rest string) (form string, err error) {
+func (p *parser) command(rest string) (form Form, err error) {
 	if err := p.jsonArray(rest); err != nil {
-		return "", err
+		return 0, err
 	}
 	if p.array {
 		return FormExec, nil
@@ -115,10 +85,10 @@ func (p *parser) healthcheck(in *Instruction, rest string) (err error) {
 	return err
 }
 
-// Words are the names that this package knows: of instructions, of flags, of
-// checks. A reader of many need not keep a copy of each.
+// Words are the names that this package knows: of instructions, of forms, of
+// flags, of checks. A reader of many need not keep a copy of each.
 func Words() []string {
-	words := slices.Clone(ops)
+	words := slices.Concat(opNames[1:], formNames[1:])
 	for _, flags := range flagTable {
 		words = slices.AppendSeq(words, maps.Keys(flags))
 	}

@@ -80,9 +80,9 @@ type hiding struct {
 // casing compares the instructions' letters with those of the most.
 func (c *checker) casing() {
 	lower, upper, mixed := 0, 0, 0
-	c.names(func(name string, _ int) {
+	c.names(func(op Op, name string, _ int) {
 		switch {
-		case isOp(name):
+		case name == op.String():
 			upper++
 		case !strings.ContainsFunc(name, unicode.IsLower):
 			upper++
@@ -99,7 +99,7 @@ func (c *checker) casing() {
 	if lower > upper {
 		wanted, wrong = "lower", unicode.IsUpper
 	}
-	c.names(func(name string, line int) {
+	c.names(func(_ Op, name string, line int) {
 		if strings.ContainsFunc(name, wrong) && c.tells(ConsistentInstructionCasing, line) {
 			c.tell(ConsistentInstructionCasing, line, "instruction", quoted(name), "is not in", wanted, "case, as most are here")
 		}
@@ -108,14 +108,14 @@ func (c *checker) casing() {
 
 // names yields the instructions' names as written. A plan that others made may
 // not tell them.
-func (c *checker) names(yield func(name string, line int)) {
+func (c *checker) names(yield func(op Op, name string, line int)) {
 	for _, s := range c.f.Stages {
 		if name := firstField(s.Text); name != "" {
-			yield(name, s.Line)
+			yield(From, name, s.Line)
 		}
 		for _, in := range s.Steps {
 			if name := firstField(in.Text); name != "" {
-				yield(name, in.Line)
+				yield(in.Op, name, in.Line)
 			}
 		}
 	}
@@ -123,19 +123,19 @@ func (c *checker) names(yield func(name string, line int)) {
 
 // written checks how an instruction is written in the file. what are the names
 // that a comment above may describe.
-func (c *checker) written(op string, what []string, line int, n *notes) {
+func (c *checker) written(op Op, what []string, line int, n *notes) {
 	if n == nil {
 		return
 	}
 	if n.blank > 0 {
-		c.find(NoEmptyContinuation, n.blank, "blank line inside", op+":", "it will become an error; remove it, or make it a comment")
+		c.find(NoEmptyContinuation, n.blank, "blank line inside", op.String()+":", "it will become an error; remove it, or make it a comment")
 	}
 	if n.oldForm {
-		c.find(LegacyKeyValueFormat, line, "write", op, "KEY=VALUE instead of", op, "KEY VALUE")
+		c.find(LegacyKeyValueFormat, line, "write", op.String(), "KEY=VALUE instead of", op.String(), "KEY VALUE")
 	}
 	first, _, _ := strings.Cut(n.comment, " ")
 	if n.comment != "" && len(what) > 0 && !slices.Contains(what, first) && c.tells(InvalidDefinitionDescription, line) {
-		c.tell(InvalidDefinitionDescription, line, "the comment above describes", op, quoted(what[0]),
+		c.tell(InvalidDefinitionDescription, line, "the comment above describes", op.String(), quoted(what[0]),
 			"and does not begin with that name; put a blank line between them if it is about something else")
 	}
 }

@@ -155,7 +155,7 @@ func (c *checker) stageName(s *Stage, last *lastStages) {
 		}
 		return
 	}
-	from, _, rest := splitCommand(nil, s.Text, c.f.Escape)
+	from, _, rest := splitCommand(nil, trimSpace(s.Text), c.f.Escape)
 	words := appendFields(c.fromWords[:0], rest)
 	c.fromWords = words
 	if len(words) == 3 {

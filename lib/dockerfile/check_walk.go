@@ -120,12 +120,12 @@ func (c *checker) stage(s *Stage, state *stageState) {
 // command checks an instruction of which only the last one of a stage counts.
 func (c *checker) command(in *Instruction, state *stageState, last *int) {
 	if *last > 0 {
-		c.find(MultipleInstructionsDisallowed, *last, "a later", in.Op, "of this stage replaces this one: remove it")
+		c.find(MultipleInstructionsDisallowed, *last, "a later", in.Op.String(), "of this stage replaces this one: remove it")
 	}
 	*last = in.Line
 	if in.Op != Healthcheck && in.Form == FormShell && in.Args[0] != "" && !state.shell {
-		c.find(JSONArgsRecommended, in.Line, in.Op, "in shell form keeps signals from the program:",
-			"write a JSON array such as", in.Op, `["program","argument"], or set a SHELL`)
+		c.find(JSONArgsRecommended, in.Line, in.Op.String(), "in shell form keeps signals from the program:",
+			"write a JSON array such as", in.Op.String(), `["program","argument"], or set a SHELL`)
 	}
 }
 
@@ -168,7 +168,7 @@ func (c *checker) copy(in *Instruction, state *stageState) {
 			continue
 		}
 		if rule, ok := c.excluded(value); ok {
-			c.find(CopyIgnoredFile, in.Line, in.Op+":", quoted(value), "is excluded by", rule)
+			c.find(CopyIgnoredFile, in.Line, in.Op.String()+":", quoted(value), "is excluded by", rule)
 		}
 	}
 	for _, d := range in.Heredocs() {
@@ -346,6 +346,6 @@ func (c *checker) secret(in *Instruction, name string) {
 		found = found || slices.Contains(secretWords, part)
 	}
 	if found && c.tells(SecretsUsedInArgOrEnv, in.Line) {
-		c.tell(SecretsUsedInArgOrEnv, in.Line, in.Op, quoted(name), "stays in the image or its history: use RUN --mount=type=secret")
+		c.tell(SecretsUsedInArgOrEnv, in.Line, in.Op.String(), quoted(name), "stays in the image or its history: use RUN --mount=type=secret")
 	}
 }

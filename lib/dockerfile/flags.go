@@ -18,7 +18,7 @@ const (
 )
 
 // flagTable holds the flags of every instruction that has any.
-var flagTable = map[string]map[string]flagKind{
+var flagTable = map[Op]map[string]flagKind{
 	From: {"platform": valueFlag},
 	Add: {"chown": valueFlag, "chmod": valueFlag, "link": boolFlag, "keep-git-dir": boolFlag,
 		"checksum": valueFlag, "unpack": boolFlag, "exclude": listFlag},
@@ -54,7 +54,7 @@ func (p *parser) parseFlags(in *Instruction, words []string) error {
 	return nil
 }
 
-func flagOf(op, name string) (flagKind, error) {
+func flagOf(op Op, name string) (flagKind, error) {
 	if kind := flagTable[op][name]; kind != 0 {
 		return kind, nil
 	}
@@ -88,7 +88,7 @@ func (in *Instruction) checkFlags(escape byte) error {
 	return nil
 }
 
-func checkFlag(op string, f Flag, escape byte) error {
+func checkFlag(op Op, f Flag, escape byte) error {
 	switch f.Name {
 	case "mount":
 		return checkMount(f.Value, escape)

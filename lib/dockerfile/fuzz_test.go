@@ -57,7 +57,7 @@ func checkLocated(t *testing.T, err error, lines int) {
 func flatten(f *dockerfile.File) []*dockerfile.Instruction {
 	all := f.Args
 	for _, s := range f.Stages {
-		all = append(all, &dockerfile.Instruction{Op: "FROM", Line: s.Line, EndLine: s.EndLine})
+		all = append(all, &dockerfile.Instruction{Op: dockerfile.From, Line: s.Line, EndLine: s.EndLine})
 		all = append(all, s.Steps...)
 	}
 	return all

@@ -2,34 +2,6 @@ package dockerfile
 
 import "strings"
 
-// The instructions, as [Instruction.Op] spells them.
-const (
-	Add         = "ADD"
-	Arg         = "ARG"
-	Cmd         = "CMD"
-	Copy        = "COPY"
-	Entrypoint  = "ENTRYPOINT"
-	Env         = "ENV"
-	Expose      = "EXPOSE"
-	From        = "FROM"
-	Healthcheck = "HEALTHCHECK"
-	Label       = "LABEL"
-	Maintainer  = "MAINTAINER"
-	Onbuild     = "ONBUILD"
-	Run         = "RUN"
-	Shell       = "SHELL"
-	Stopsignal  = "STOPSIGNAL"
-	User        = "USER"
-	Volume      = "VOLUME"
-	Workdir     = "WORKDIR"
-)
-
-// The two forms of a command.
-const (
-	FormShell = "shell" // one string, for a shell to read
-	FormExec  = "exec"  // a JSON array of words
-)
-
 // File is a whole Dockerfile.
 type File struct {
 	// Name is what the caller called the input.
@@ -75,15 +47,15 @@ type Stage struct {
 //	MAINTAINER STOPSIGNAL USER WORKDIR   one unexpanded word, blanks included
 //	ONBUILD                   nothing; Trigger is the instruction
 type Instruction struct {
-	Op string
+	Op Op
+	// Form is FormShell, FormExec or, where there is no such choice, 0.
+	Form Form
 	// Line and EndLine are the first and last line in the file, continuation
 	// lines and here-documents included.
 	Line, EndLine int
 	// Text is the instruction as written with continuation lines joined,
 	// without its here-documents.
 	Text string
-	// Form is FormShell, FormExec or, where there is no such choice, empty.
-	Form string
 	Args []string
 	// Extra is nil where there is nothing in it.
 	Extra *Extra

@@ -27,7 +27,7 @@ func Parse(r io.Reader, o Options) (*File, error) {
 	if o.Name == "" {
 		o.Name = "Dockerfile"
 	}
-	data, err := readText(io.LimitReader(r, MaxSize+1))
+	data, err := readText(r, MaxSize+1)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", o.Name, err)
 	}
@@ -167,7 +167,7 @@ func (p *parser) next() (*Instruction, error) {
 			return nil, err
 		}
 	}
-	in, err := p.instruction(strings.TrimSpace(text))
+	in, err := p.instruction(trimSpace(text))
 	if err != nil {
 		return nil, err
 	}
@@ -203,9 +203,9 @@ func (p *parser) instruction(text string) (*Instruction, error) {
 	}
 	word, words, rest := splitCommand(p.flagWords[:0], text, p.src.escape)
 	p.flagWords = words
-	op, ok := opNamed(word)
-	if !ok {
-		return nil, fmt.Errorf("unknown instruction %s%s", quoted(word), DidYouMean(strings.ToUpper(word), ops))
+	op := opNamed(word)
+	if op == 0 {
+		return nil, unknownOp(word)
 	}
 	in := &p.from
 	if op != From {
@@ -232,7 +232,7 @@ func (p *parser) onbuild(in *Instruction, rest string) error {
 		return errors.New("ONBUILD needs an instruction")
 	}
 	word, _, _ := strings.Cut(rest, " ")
-	if op, _ := opNamed(strings.TrimSpace(firstField(word))); slices.Contains(notTriggers, op) {
+	if op := opNamed(strings.TrimSpace(firstField(word))); slices.Contains(notTriggers, op) {
 		return fmt.Errorf("%s cannot be a trigger of ONBUILD", op)
 	}
 	trigger, err := p.instruction(rest)

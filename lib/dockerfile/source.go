@@ -3,6 +3,7 @@ package dockerfile
 import (
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -28,7 +29,7 @@ type notes struct {
 }
 
 // of are the notes that matter for an instruction.
-func (n notes) of(op string) notes {
+func (n notes) of(op Op) notes {
 	if op != Arg && op != From {
 		n.comment = ""
 	}
@@ -140,11 +141,21 @@ func trimNewline(line string) string {
 
 // trimLeft takes the white space off that nearly no text has in front.
 func trimLeft(s string) string {
-	if s == "" || s[0] > ' ' && s[0] < utf8.RuneSelf {
+	if s == "" || visible(s[0]) {
 		return s
 	}
 	return strings.TrimLeftFunc(s, unicode.IsSpace)
 }
+
+// trimSpace takes it off at both ends.
+func trimSpace(s string) string {
+	if s == "" || visible(s[0]) && visible(s[len(s)-1]) {
+		return s
+	}
+	return strings.TrimSpace(s)
+}
+
+func visible(c byte) bool { return c > ' ' && c < utf8.RuneSelf }
 
 // directives are the comments at the top of a file that mean something:
 // "# name=value" for syntax, escape and check, each once at most. The first
@@ -214,10 +225,16 @@ func directive(line string) (name, value string) {
 	return strings.ToLower(name), bare
 }
 
-// readText reads all of r. It doubles its memory where it has to, and the text
-// needs no copy in the end.
-func readText(r io.Reader) (string, error) {
+// readText reads all of r, and at most so many bytes. It doubles its memory where
+// it has to, and the text needs no copy in the end.
+func readText(r io.Reader, most int) (string, error) {
 	var text strings.Builder
+	if f, ok := r.(interface{ Stat() (fs.FileInfo, error) }); ok {
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			text.Grow(min(int(info.Size()), most))
+		}
+	}
+	r = io.LimitReader(r, int64(most))
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := r.Read(buf)

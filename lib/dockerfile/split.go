@@ -30,6 +30,7 @@ func firstField(s string) string {
 
 // splitCommand takes an instruction apart: its name, the words in front that
 // begin with "--" (quotes and escapes resolved), added to words, and the rest.
+// There is no white space around the text.
 func splitCommand(words []string, text string, escape byte) (name string, flags []string, rest string) {
 	name = firstField(text)
 	rest = text[len(name):]
@@ -46,7 +47,7 @@ func splitCommand(words []string, text string, escape byte) (name string, flags 
 		}
 		flags = append(double(flags), word)
 	}
-	return name, flags, strings.TrimSpace(rest)
+	return name, flags, trimLeft(rest)
 }
 
 // flagWord reads one word up to an unquoted blank. Unlike in a shell, the
@@ -149,7 +150,7 @@ func appendQuotedWords(words []string, s string, escape byte) []string {
 
 // keyValues looks at the words of an ENV or LABEL: KEY=VALUE, or in the old
 // form a key and everything behind it as its value, which makes one word.
-func (p *parser) keyValues(op, rest string) (oldForm bool, err error) {
+func (p *parser) keyValues(op Op, rest string) (oldForm bool, err error) {
 	if len(p.words) == 0 || strings.IndexByte(p.words[0], '=') >= 0 {
 		return false, nil
 	}

@@ -14,8 +14,8 @@ var errNoArgument = errors.New("needs at least one argument")
 // arguments, its here-documents, and that its words can be expanded. What it
 // accepts, a builder may rely on. The lines are not looked at.
 func (in *Instruction) Validate(escape byte) error {
-	if !isOp(in.Op) {
-		return fmt.Errorf("unknown instruction %s%s", quoted(in.Op), DidYouMean(strings.ToUpper(in.Op), ops))
+	if in.Op.String() == "" {
+		return unknownOp("")
 	}
 	if t := in.Trigger(); (in.Op == Onbuild) != (t != nil) {
 		return fmt.Errorf("%s: only ONBUILD has a trigger, and must have one", in.Op)
@@ -41,6 +41,14 @@ func (in *Instruction) Validate(escape byte) error {
 	return in.checkWords(Expander{escape})
 }
 
+func unknownOp(name string) error {
+	return fmt.Errorf("unknown instruction %s%s", quoted(name), DidYouMean(strings.ToUpper(name), opNames[1:]))
+}
+
+func badForm(name string) error {
+	return fmt.Errorf("form %s is neither shell nor exec", quoted(name))
+}
+
 // checkForm checks that the instruction has a form if it is a command.
 func (in *Instruction) checkForm() error {
 	command := false
@@ -52,9 +60,9 @@ func (in *Instruction) checkForm() error {
 	}
 	switch {
 	case command && in.Form != FormShell && in.Form != FormExec:
-		return fmt.Errorf("%s: form %s is neither shell nor exec", in.Op, quoted(in.Form))
-	case !command && in.Form != "":
-		return fmt.Errorf("%s has no %s form", in.Op, quoted(in.Form))
+		return fmt.Errorf("%s: %w", in.Op, badForm(in.Form.String()))
+	case !command && in.Form != 0:
+		return fmt.Errorf("%s has no %s form", in.Op, quoted(in.Form.String()))
 	}
 	return nil
 }

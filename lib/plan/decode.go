@@ -68,7 +68,7 @@ type decoder struct {
 }
 
 func newDecoder(r io.Reader, most int64) *decoder {
-	return &decoder{scanner: newScanner(r, most, append(dockerfile.Words(), dockerfile.FormShell, dockerfile.FormExec))}
+	return &decoder{scanner: newScanner(r, most, dockerfile.Words())}
 }
 
 // The members of each object.
@@ -173,7 +173,7 @@ func (d *decoder) step() *Step {
 	d.object(stepMembers, func(name string) {
 		switch name {
 		case "op":
-			s.Op = d.name()
+			s.Op = parsed(d, dockerfile.ParseOp)
 		case "line":
 			s.Line = d.number()
 		case "endLine":
@@ -187,7 +187,7 @@ func (d *decoder) step() *Step {
 				d.extra(s).Flags = flags
 			}
 		case "form":
-			s.Form = d.name()
+			s.Form = parsed(d, dockerfile.ParseForm)
 		case "args":
 			d.args = d.args[:0]
 			d.array(func() { d.args = append(double(d.args), d.item()) })
@@ -205,6 +205,18 @@ func (d *decoder) step() *Step {
 		}
 	})
 	return s
+}
+
+// parsed reads a name that stands for a value.
+func parsed[T any](d *decoder, parse func(string) (T, error)) (value T) {
+	name := d.name()
+	if d.err == nil {
+		var err error
+		if value, err = parse(name); err != nil {
+			d.fail(fmt.Errorf("member %q: %w", d.member(), err))
+		}
+	}
+	return value
 }
 
 // extra makes room for what few steps have.

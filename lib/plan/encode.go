@@ -108,12 +108,11 @@ func (e *encoder) stage(s *Stage) {
 	e.lines(s.Line, s.EndLine)
 	e.option(`,"text":"`, s.Text)
 	e.raw(`,"steps":[`)
-	key := `{"op":"`
-	for _, st := range s.Steps {
-		e.text(key, st.Op)
+	for i, st := range s.Steps {
+		e.comma(i)
+		e.word(`{"op":"`, st.Op.String())
 		e.lines(st.Line, st.EndLine)
 		e.step(st)
-		key = `,{"op":"`
 	}
 	e.raw(`]}`)
 }
@@ -122,11 +121,13 @@ func (e *encoder) stage(s *Stage) {
 func (e *encoder) step(s *dockerfile.Instruction) {
 	e.option(`,"text":"`, s.Text)
 	list(e, `,"flags":[`, s.Flags(), e.flag)
-	e.option(`,"form":"`, s.Form)
+	if s.Form != 0 {
+		e.word(`,"form":"`, s.Form.String())
+	}
 	e.words(`,"args":[`, s.Args)
 	list(e, `,"heredocs":[`, s.Heredocs(), e.heredoc)
 	if t := s.Trigger(); t != nil {
-		e.text(`,"step":{"op":"`, t.Op)
+		e.word(`,"step":{"op":"`, t.Op.String())
 		e.step(t)
 	}
 	e.raw(`}`)
@@ -207,6 +208,14 @@ func (e *encoder) number(key string, value int) {
 		e.flush()
 	}
 	e.buf = strconv.AppendInt(e.buf, int64(value), 10)
+}
+
+// word is text for a short one of ours, in which nothing needs an escape.
+func (e *encoder) word(key, value string) {
+	if len(key)+len(value) >= cap(e.buf)-len(e.buf) {
+		e.flush()
+	}
+	e.buf = append(append(append(e.buf, key...), value...), '"')
 }
 
 // text writes a key, which brings its quotes, its colon and what opens the

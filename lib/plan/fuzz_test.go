@@ -93,7 +93,7 @@ func newJSONPlan(p *plan.Plan) jsonPlan {
 }
 
 func newJSONStep(in *dockerfile.Instruction) jsonStep {
-	out := jsonStep{Op: in.Op, Line: in.Line, EndLine: changed(in.Line, in.EndLine), Text: in.Text, Form: in.Form, Args: in.Args}
+	out := jsonStep{Op: in.Op.String(), Line: in.Line, EndLine: changed(in.Line, in.EndLine), Text: in.Text, Form: in.Form.String(), Args: in.Args}
 	for _, f := range in.Flags() {
 		out.Flags = append(out.Flags, jsonFlag(f))
 	}

@@ -10,63 +10,44 @@ import (
 	"docksmith/lib/plan"
 )
 
-// growing are files of about n bytes that make the most of a plan: many short
-// instructions, many words, escapes, findings, one long string.
-var growing = map[string]func(n int) string{
-	"CMD":        repeated("", "CMD\n"),
-	"RUN":        repeated("", "RUN x\n"),
-	"FROM":       repeated("", "FROM a\n"),
-	"ONBUILD":    repeated("", "ONBUILD CMD\n"),
-	"CRLF":       repeated("", "ARG a\r\n"),
-	"continued":  repeated("", "C\\\nMD\n"),
-	"copy":       repeated("", "COPY <<E /\nE\n"),
-	"mount":      repeated("", "RUN --device=a x\n"),
-	"findings":   repeated("", "EXPOSE 1:2/TCP $x\n"),
-	"comments":   repeated("", "# x\nARG a\n"),
-	"header":     func(n int) string { return "ARG" + strings.Repeat(" a", n/2) + "\nFROM a" },
-	"pairs":      repeated("ENV", " a=b"),
-	"words":      repeated("VOLUME", " a"),
-	"array":      repeated(`CMD [""`, `,""`, `]`),
-	"control":    repeated("RUN ", "\x01"),
-	"separators": repeated("RUN ", "\u2028"),
-	"quotes":     repeated("RUN ", `"`),
-	"document":   repeated("RUN <<E\n", "\x01\n", "E"),
-	"documents": func(n int) string {
-		return "FROM a\nCOPY" + strings.Repeat(" <<E", n/6) + " /\n" + strings.Repeat("E\n", n/6)
-	},
-	"flags": repeated("COPY", " --exclude=\x01", " a b"),
-}
-
-func repeated(head, part string, tail ...string) func(n int) string {
-	return func(n int) string {
-		return "FROM a\n" + head + strings.Repeat(part, n/len(part)) + strings.Join(tail, "")
-	}
-}
-
 // TestAllThatParses: whatever the parser takes, its plan can be read again. It
-// grows in proportion to the file, and so do the work and the memory for it.
+// grows in proportion to the file, and so do the work and the memory for it: four
+// times as much of a shape takes at most six times as many bytes, since lists double,
+// and five times as many allocations; and no shape takes more than so many bytes for
+// each of its own. At the larger sizes only linear work ends.
 func TestAllThatParses(t *testing.T) {
-	small, large := 16<<10, 128<<10
-	for name, file := range growing {
-		a, b := allocatedFor(t, name, file(small)), allocatedFor(t, name, file(large))
-		if b > 12*a+1<<20 {
-			t.Errorf("%s: %d bytes for %d, %d for %d", name, a, small, b, large)
+	const small, most = 64 << 10, 80
+	for name, file := range shapes {
+		a, b := costOf(t, name, file(small)), costOf(t, name, file(4*small))
+		if b.bytes > 6*a.bytes+1<<19 || b.allocs > 5*a.allocs+1000 {
+			t.Errorf("%s: %+v for %d, %+v for %d", name, a, small, b, 4*small)
 		}
-		if most := uint64(large) * 120; b > most {
-			t.Errorf("%s: %d bytes for a file of %d", name, b, large)
+		if b.bytes > most*4*small {
+			t.Errorf("%s: %d bytes for a file of %d", name, b.bytes, 4*small)
+		}
+		if len(b.findings) > 110*len(dockerfile.Catalogue) {
+			t.Errorf("%s: %d findings", name, len(b.findings))
 		}
 	}
 	if testing.Short() {
 		return
 	}
-	for _, name := range []string{"CMD"} { // the longest plan
-		allocatedFor(t, name, growing[name](dockerfile.MaxSize-100))
+	for name, file := range shapes {
+		if c := costOf(t, name, file(1<<20)); c.bytes > most<<20 {
+			t.Errorf("%s: %d bytes for a file of a megabyte", name, c.bytes)
+		}
 	}
+	costOf(t, "CMD", shapes["CMD"](dockerfile.MaxSize-100)) // the longest plan
 }
 
-// allocatedFor reads a file, writes its plan and reads that, and gives the more
-// of what the two took.
-func allocatedFor(t *testing.T, name, src string) uint64 {
+// cost is what a file takes to be read and checked and its plan to be written, or
+// that to be read, whichever is more.
+type cost struct {
+	bytes, allocs uint64
+	findings      []dockerfile.Finding
+}
+
+func costOf(t *testing.T, name, src string) cost {
 	t.Helper()
 	var before, between, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -95,7 +76,11 @@ func allocatedFor(t *testing.T, name, src string) uint64 {
 	if size.n > int64(len(src))*plan.MaxSize/dockerfile.MaxSize+1<<16 {
 		t.Errorf("%s: a plan of %d bytes for a file of %d", name, size.n, len(src))
 	}
-	return max(between.TotalAlloc-before.TotalAlloc, after.TotalAlloc-between.TotalAlloc)
+	return cost{
+		max(between.TotalAlloc-before.TotalAlloc, after.TotalAlloc-between.TotalAlloc),
+		max(between.Mallocs-before.Mallocs, after.Mallocs-between.Mallocs),
+		p.Warnings,
+	}
 }
 
 type counter struct {
