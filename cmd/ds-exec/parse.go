@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"docksmith/lib/cli"
+	"docksmith/lib/limits"
 )
 
 // parse turns the flags and what follows the bundle into options.
@@ -27,6 +28,11 @@ func (s *settings) parse(io *cli.IO, command []string) (err error) {
 	}
 	if s.Limits, err = s.limits.Limits(); err != nil {
 		return err
+	}
+	if s.storage != "" {
+		if s.Storage, err = limits.ParseSize(s.storage); err != nil {
+			return cli.Usagef("--storage-size: %v", err)
+		}
 	}
 	s.Terminal = s.terminal
 	if s.terminal && !s.detach && !cli.Terminal(io.Stdin) { // detached, its monitor is at the near end

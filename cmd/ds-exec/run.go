@@ -32,6 +32,7 @@ type settings struct {
 	placed                *held
 	smith, readonlyTmpfs  bool
 	noVolumes             bool
+	storage               string
 	network               string
 	limits                limits.Flags
 	seccomp, noSeccomp    bool
@@ -82,6 +83,7 @@ func (s *settings) declare(f *cli.Flags) {
 	f.StringVarP(&s.Cwd, "workdir", "w", "", "start in `DIR`")
 	f.StringVar(&s.network, "network", "", "`none` for loopback only, host for the machine's network")
 	s.limits.Declare(f)
+	f.StringVar(&s.storage, "storage-size", "", "let the container write `SIZE` into its root at most, kept in memory")
 	f.StringVar(&s.level, "isolation", "", "isolate as far as `LEVEL` says: full, user, chroot, none, or auto")
 	f.BoolVar(&s.namespaces, "namespaces", false, "isolate by namespaces (the default)")
 	f.BoolVar(&s.NoNamespaces, "no-namespaces", false, "share everything but the file system with the machine")

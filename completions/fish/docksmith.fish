@@ -145,6 +145,7 @@ complete -c docksmith -n '__fish_seen_subcommand_from run' -l cpus -x -d 'limit 
 complete -c docksmith -n '__fish_seen_subcommand_from run' -l pids-limit -x -d 'limit the number of processes'
 complete -c docksmith -n '__fish_seen_subcommand_from run' -l ulimit -x -d 'limit a resource of each process, such as nofile'
 complete -c docksmith -n '__fish_seen_subcommand_from run' -l shm-size -x -d 'size of /dev/shm'
+complete -c docksmith -n '__fish_seen_subcommand_from run' -l storage-size -x -d 'limit what is written into the root, which is then kept in memory'
 complete -c docksmith -n '__fish_seen_subcommand_from run' -l best-effort -d 'warn of limits that cannot be applied'
 complete -c docksmith -n '__fish_seen_subcommand_from run' -l read-only -d 'make the root file system read-only'
 complete -c docksmith -n '__fish_seen_subcommand_from run' -l read-only-tmpfs -d 'with it, keep /run, /tmp and /var/tmp writable, in memory'

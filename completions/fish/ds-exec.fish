@@ -42,6 +42,7 @@ complete -c ds-exec -n '__fish_seen_subcommand_from run' -l pids-limit -x -d 'li
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -l ulimit -x -d 'set a resource limit, NAME=SOFT[:HARD], such as nofile=1024:4096; may be repeated'
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -l shm-size -x -d 'give /dev/shm SIZE; default 64m'
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -l best-effort -d 'warn of limits that cannot be applied, and run without them'
+complete -c ds-exec -n '__fish_seen_subcommand_from run' -l storage-size -x -d 'let the container write SIZE into its root at most, kept in memory'
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -l isolation -x -a 'full user chroot none auto' -d 'isolate as far as LEVEL says: full, user, chroot, none, or auto'
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -l namespaces -d 'isolate by namespaces (the default)'
 complete -c ds-exec -n '__fish_seen_subcommand_from run' -l no-namespaces -d 'share everything but the file system with the machine'

@@ -36,6 +36,7 @@ type container struct {
 	place    bundleDir // of the bundle, in the mount namespace
 	layers   *layers   // with an overlay
 	scratch  detached  // on it, with an overlay
+	storage  detached  // for what is written, where that is limited
 	rootDir  bundleDir // what root.path names, without an overlay, or -1
 	rootTree detached  // a root that is a slave of the machine's, or -1
 	nodesDir detached  // where devices of the container's own are, or -1
@@ -47,7 +48,7 @@ type container struct {
 func containerOf(spec *specs.Spec, o Options) *container {
 	return &container{
 		spec: spec, opts: o,
-		place: bundleDir{-1}, scratch: detached{-1}, rootDir: bundleDir{-1}, rootTree: detached{-1}, nodesDir: detached{-1},
+		place: bundleDir{-1}, scratch: detached{-1}, rootDir: bundleDir{-1}, rootTree: detached{-1}, nodesDir: detached{-1}, storage: detached{-1},
 	}
 }
 
@@ -61,6 +62,9 @@ func newContainer(b *Bundle, o Options) (*container, error) {
 	spec, err := o.apply(b.Spec)
 	if err != nil {
 		return nil, err
+	}
+	if o.Storage > 0 && spec.Annotations[AnnotationUpper] == "" {
+		return nil, errors.New("limit storage: the root is a directory: only what is written into an overlay can be limited")
 	}
 	if o.ID == "" {
 		o.ID = randomName()

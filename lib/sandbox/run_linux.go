@@ -42,6 +42,7 @@ func Run(ctx context.Context, b *Bundle, o Options) (Result, error) {
 		}
 	}
 	c.hooksAfter()
+	c.storageVerdict(&res)
 	if err != nil {
 		return failed, err
 	}

@@ -110,6 +110,9 @@ type Options struct {
 	// a user other than root has it in the bounding set alone.
 	AddCaps  []string `json:"addCaps,omitempty"`
 	DropCaps []string `json:"dropCaps,omitempty"`
+	// Storage bounds in bytes what the container may write into its root, which must
+	// be an overlay: it is then kept in memory, and gone with the container.
+	Storage int64 `json:"storage,omitempty"`
 	// NoSeccomp runs without a seccomp filter.
 	NoSeccomp bool `json:"noSeccomp,omitempty"`
 	// NoNamespaces keeps every namespace of the caller but the mount namespace,

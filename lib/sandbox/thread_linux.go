@@ -207,7 +207,7 @@ func (t *thread) furnish(c *container) (err error) {
 		return err
 	}
 	if c.layers != nil {
-		if err := c.makeScratch(); err != nil {
+		if err := errors.Join(c.makeScratch(), c.limitStorage()); err != nil {
 			return err
 		}
 		if err := c.hostFiles(); err != nil {
