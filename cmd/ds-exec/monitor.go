@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -111,7 +110,7 @@ func (m *monitor) run(ctx context.Context) error {
 		m.report.started(pid)
 		m.report.hangUp()
 		m.closeEnds()
-		debug.FreeOSMemory()
+		settleDown()
 	}
 	res, err := sandbox.Run(context.WithoutCancel(ctx), b, o)
 	m.drain()
