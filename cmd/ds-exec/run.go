@@ -178,6 +178,7 @@ func (s *settings) exec(ctx context.Context, io *cli.IO, dir string, report *sta
 		return sandbox.Result{}, errors.Join(err, s.placed.discard(io, s.Name), rec.ended(sandbox.Result{}, err))
 	}
 	var pidErr error
+	asked := ctx
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	var fillErr error
@@ -191,6 +192,9 @@ func (s *settings) exec(ctx context.Context, io *cli.IO, dir string, report *sta
 	}
 	stop := killOnThird(cancel)
 	defer stop()
+	if err := asked.Err(); err != nil {
+		return sandbox.Result{}, errors.Join(err, rec.ended(sandbox.Result{}, err)) // a signal came before there was anybody to pass it on to
+	}
 	res, err := sandbox.Run(ctx, b, s.Options)
 	if s.placed.release(); !rec.keeps(err) {
 		fillErr = errors.Join(fillErr, s.placed.discard(io, s.Name))

@@ -31,6 +31,7 @@ type container struct {
 	begun    []begun        // file systems, by the command
 	outlives bool           // us
 	visiting bool           // a container that others made
+	signals  *signals       // for the command
 	command  string         // the program, when it is not process.args[0]
 
 	place    bundleDir // of the bundle, in the mount namespace

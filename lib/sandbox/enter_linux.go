@@ -196,6 +196,8 @@ func JoinUserNamespace(in Joint, o UserNamespaceOptions) error {
 func (in Joint) joinUserNamespace(o UserNamespaceOptions) error {
 	runtime.LockOSThread() // the child dies with this thread
 	defer runtime.UnlockOSThread()
+	caught := catchSignals()
+	defer caught.end(false)
 	c, err := again(0, o.Env, func(p *program) {
 		p.add("join", unix.SYS_SETNS, in.PIDFD.Fd(), unix.CLONE_NEWUSER)
 		p.add("set groups", unix.SYS_SETGROUPS, 0, 0).kind = try
@@ -211,6 +213,6 @@ func (in Joint) joinUserNamespace(o UserNamespaceOptions) error {
 	if err != nil {
 		return err
 	}
-	standIn(c.pid)
+	standIn(c.pid, caught)
 	return nil // not reached
 }

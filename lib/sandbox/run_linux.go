@@ -61,6 +61,8 @@ func randomName() string {
 // run has the container made, or joined, on a thread of its own and waits for
 // its command.
 func (c *container) run(ctx context.Context, prepare func(*thread) error) (res Result, err error) {
+	c.signals = catchSignals()
+	defer c.signals.end(false)
 	t := c.startThread(prepare)
 	defer func() {
 		if lerr := t.leave(); err == nil && lerr != nil {
@@ -171,11 +173,11 @@ func commandError(err error, name string) error {
 // await waits for a process. shares says that it is on the caller's terminal.
 func (c *container) await(ctx context.Context, pid int, shares bool) (Result, error) {
 	foreground := shares && sharesTerminal()
-	stop := passSignals(pid, foreground, nil)
+	c.signals.pass(pid, foreground)
 	cancel := context.AfterFunc(ctx, func() { _ = unix.Kill(pid, unix.SIGKILL) })
 	err := ended(pid)
 	cancel() // as long as it is not reaped, its id is nobody else's
-	stop()
+	c.signals.end(true)
 	var status unix.WaitStatus
 	var usage unix.Rusage
 	if err == nil {

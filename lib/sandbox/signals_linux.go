@@ -3,6 +3,7 @@ package sandbox
 import (
 	"os"
 	"os/signal"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,35 +14,51 @@ var passed = []os.Signal{
 	unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGALRM,
 }
 
-// passSignals passes signals on to pid until the returned function is called,
-// which waits for the last one. seen, which may be nil, is told of each first.
-// On a terminal that both share, the keyboard's signals already go to both.
-func passSignals(pid int, terminal bool, seen func(unix.Signal)) (stop func()) {
-	ch := make(chan os.Signal, 16)
-	for _, s := range passed {
-		if !signal.Ignored(s) {
-			signal.Notify(ch, s)
+// signals are those that come to the caller for a process, from before there is one:
+// what was sent while it was made is not lost.
+type signals struct {
+	ch   chan os.Signal
+	done chan struct{} // closed by who passes them on
+	once sync.Once
+}
+
+// catchSignals begins to keep signals. end must be called.
+func catchSignals() *signals {
+	s := &signals{ch: make(chan os.Signal, 16), done: make(chan struct{})}
+	for _, sig := range passed {
+		if !signal.Ignored(sig) {
+			signal.Notify(s.ch, sig)
 		}
 	}
-	done := make(chan struct{})
+	return s
+}
+
+// pass begins to pass signals on to pid. On a terminal that both share, the
+// keyboard's signals already go to both.
+func (s *signals) pass(pid int, terminal bool) {
+	early := len(s.ch)
 	go func() {
-		defer close(done)
-		for s := range ch {
-			sig := s.(unix.Signal)
-			if seen != nil {
-				seen(sig)
-			}
-			if terminal && (sig == unix.SIGINT || sig == unix.SIGQUIT || sig == unix.SIGWINCH) {
+		defer close(s.done)
+		for got := range s.ch {
+			sig := got.(unix.Signal)
+			early--
+			if terminal && early < 0 && (sig == unix.SIGINT || sig == unix.SIGQUIT || sig == unix.SIGWINCH) {
 				continue
 			}
 			_ = unix.Kill(pid, sig) // it may have ended: its status tells
 		}
 	}()
-	return func() {
-		signal.Stop(ch)
-		close(ch)
-		<-done
-	}
+}
+
+// end waits for the last signal, if they are passed on, and keeps none any more.
+func (s *signals) end(passed bool) {
+	s.once.Do(func() {
+		signal.Stop(s.ch)
+		close(s.ch)
+		if passed {
+			<-s.done
+		}
+	})
 }
 
 // onTerminal tells whether a standard stream is a terminal.

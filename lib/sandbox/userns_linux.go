@@ -55,6 +55,8 @@ func EnterUserNamespace(o UserNamespaceOptions) error {
 }
 
 func enterUserNamespace(o UserNamespaceOptions) error {
+	caught := catchSignals()
+	defer caught.end(false)
 	goAhead, ready, err := highPipe()
 	if err != nil {
 		return err
@@ -79,7 +81,7 @@ func enterUserNamespace(o UserNamespaceOptions) error {
 	if err := c.started(); err != nil {
 		return err
 	}
-	standIn(c.pid)
+	standIn(c.pid, caught)
 	return nil // not reached
 }
 
@@ -123,10 +125,10 @@ func userNamespaceRemedy(err error) error {
 }
 
 // standIn passes signals on to the program inside and ends as it ends.
-func standIn(pid int) {
-	stop := passSignals(pid, sharesTerminal(), nil)
+func standIn(pid int, caught *signals) {
+	caught.pass(pid, sharesTerminal())
 	err := ended(pid)
-	stop()
+	caught.end(true)
 	var status unix.WaitStatus
 	if err == nil {
 		_, err = wait(pid, &status, nil)
