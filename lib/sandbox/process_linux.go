@@ -160,6 +160,7 @@ func (c *container) settle(p *process) (err error) {
 	if p.id, home, err = c.identify(c.places.root, !hasHome); err != nil {
 		return err
 	}
+	c.shareStreams(p)
 	if !hasHome {
 		if home == "" {
 			home = "/"
@@ -177,6 +178,28 @@ func (c *container) settle(p *process) (err error) {
 	}
 	p.path, err = findCommand(command, p.env, p.cwd, p.stat)
 	return err
+}
+
+// shareStreams lets the process open its standard streams again, as programs do that
+// write to /dev/stderr, where they are pipes that another user has made. A pipe
+// without a name is reached by its descriptors alone, so this gives it to nobody
+// else; and unlike a change of owner it takes nothing from who has the other end.
+func (c *container) shareStreams(p *process) {
+	uid, ok := c.hostUID(p.id.uid)
+	for i, f := range p.stdio {
+		fd := i
+		if f != nil {
+			fd = int(f.Fd())
+		}
+		var st unix.Stat_t
+		var fs unix.Statfs_t
+		if unix.Fstat(fd, &st) != nil || unix.Fstatfs(fd, &fs) != nil || fs.Type != unix.PIPEFS_MAGIC {
+			continue
+		}
+		if !ok || uid != int(st.Uid) {
+			_ = unix.Fchmod(fd, 0o666) // who may not may not share it either
+		}
+	}
 }
 
 // stat looks at a file of the root that the process will have.

@@ -7,6 +7,7 @@ import (
 
 	"docksmith/lib/rootfs"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -172,6 +173,25 @@ func emptyWork(work int) error {
 		return fmt.Errorf("empty the work directory: %w", err)
 	}
 	return nil
+}
+
+// leaveWork does the same when the overlay has been unmounted, which it is when the
+// container had all its processes to itself. The kernel has made a directory there
+// that nobody may enter, which keeps all but root from removing the bundle.
+func (c *container) leaveWork() error {
+	name := ""
+	if c.bundle != nil && InUserNamespace() && c.newNamespace(specs.PIDNamespace) {
+		name = c.spec.Annotations[AnnotationWork]
+	}
+	if name == "" {
+		return nil
+	}
+	fd, err := (bundleDir{int(c.bundle.dir.Fd())}).open(name)
+	if err != nil {
+		return nil // it is gone already
+	}
+	defer unix.Close(fd)
+	return emptyWork(fd)
 }
 
 func overlayRemedy(err error) error {

@@ -339,6 +339,7 @@ func (t *thread) unmake(c *container) error {
 	}
 	if c.places != nil {
 		c.places.clean()
+		errs = append(errs, c.leaveWork())
 	}
 	if t.root != nil {
 		errs = append(errs, t.root.Close())
