@@ -14,9 +14,10 @@ import (
 // mayImport is the architecture: which packages of lib each package may import
 // directly. A package that is not listed does not exist.
 var mayImport = map[string]string{
-	"cli":        "",
+	"suggest":    "",
+	"cli":        "suggest",
 	"oci":        "",
-	"dockerfile": "",
+	"dockerfile": "suggest",
 	"elf":        "",
 	"flock":      "",
 	"rootfs":     "",
@@ -33,7 +34,7 @@ var mayImport = map[string]string{
 	"jobs":       "",
 	"verify":     "oci layer store",
 	"fetch":      "dockerfile flock",
-	"build":      "oci plan dockerfile buildctx layer cache rootfs",
+	"build":      "oci plan dockerfile suggest buildctx layer cache rootfs",
 }
 
 // mayUse says which packages may import a third-party module directly; cmd is

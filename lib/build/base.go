@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"strings"
 
-	"docksmith/lib/dockerfile"
 	"docksmith/lib/oci"
 	"docksmith/lib/plan"
+	"docksmith/lib/suggest"
 )
 
 // begin makes the state a stage starts with, from what its FROM names.
@@ -96,7 +96,7 @@ func (b *builder) checkSources(p *plan.Stage) error {
 			}
 			_, err := b.image(o.name, nil)
 			if missing, ok := errors.AsType[*MissingImageError](err); ok {
-				missing.Near = dockerfile.DidYouMean(o.name, stageNames(b.plan.Stages[:p.Index]))
+				missing.Near = suggest.DidYouMean(o.name, stageNames(b.plan.Stages[:p.Index]))
 			}
 			if err != nil {
 				st := p.Steps[i]

@@ -67,7 +67,7 @@ func (b *builder) setWord(s *stage, st *plan.Step) (string, error) {
 	case st.Op == dockerfile.User: // nobody in particular, if it is empty
 		s.img.Config.User = v
 	default:
-		if err := checkSignal(v); err != nil {
+		if err := dockerfile.CheckSignal(v); err != nil {
 			return "", err
 		}
 		s.img.Config.StopSignal = v
@@ -81,10 +81,6 @@ func (b *builder) setArgs(s *stage, st *plan.Step) (string, error) {
 	texts := []string{st.Op.String()}
 	for _, word := range st.Args {
 		name, value, hasDefault := strings.Cut(word, "=")
-		name, err := b.word(s.scope(), name)
-		if err != nil {
-			return "", err
-		}
 		b.use(name)
 		s.declare(name)
 		set := true
@@ -92,8 +88,11 @@ func (b *builder) setArgs(s *stage, st *plan.Step) (string, error) {
 			value = given
 		} else if !hasDefault {
 			value, set = b.globals.lookup(name)
-		} else if value, err = b.word(s.scope(), value); err != nil {
-			return "", err
+		} else {
+			var err error
+			if value, err = b.word(s.scope(), value); err != nil {
+				return "", err
+			}
 		}
 		if set {
 			if !s.hasEnv(name) {

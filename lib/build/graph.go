@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"strings"
 
-	"docksmith/lib/dockerfile"
 	"docksmith/lib/plan"
+	"docksmith/lib/suggest"
 )
 
 // resolveTarget finds the stage to build.
@@ -34,7 +34,7 @@ var errNoStage = errors.New("no such stage")
 // stagesLike names the stage that ref may have meant, else all that have names.
 func stagesLike(stages []*plan.Stage, ref string) string {
 	names := stageNames(stages)
-	if near := dockerfile.DidYouMean(ref, names); near != "" || len(names) == 0 {
+	if near := suggest.DidYouMean(ref, names); near != "" || len(names) == 0 {
 		return near
 	}
 	return "; there are " + strings.Join(names, ", ")

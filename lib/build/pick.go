@@ -11,8 +11,8 @@ import (
 
 	"docksmith/lib/buildctx"
 	"docksmith/lib/cache"
-	"docksmith/lib/dockerfile"
 	"docksmith/lib/rootfs"
+	"docksmith/lib/suggest"
 )
 
 // tree is where a COPY takes files from: the build context, or the root of a
@@ -211,7 +211,7 @@ func nearFile(t *tree, p string) string {
 			names = append(names, info.Path)
 		}
 	}
-	return dockerfile.DidYouMean(p, names)
+	return suggest.DidYouMean(p, names)
 }
 
 // MissingSourceError says that a source of COPY or ADD is not in the context.

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"docksmith/lib/suggest"
 )
 
 // Command declares a program or one of its subcommands. Help, completions and
@@ -119,14 +121,17 @@ func find(path string, c *Command, args []string) (*invocation, error) {
 		if errors.Is(err, pflag.ErrHelp) {
 			return inv, nil
 		}
-		usage := Usagef("%s", strings.TrimSuffix(err.Error(), "."))
+		usage := strings.TrimSuffix(err.Error(), ".")
 		var unknown *pflag.NotExistError
 		if errors.As(err, &unknown) {
 			if instead := c.Other[unknown.GetSpecifiedName()]; instead != "" {
-				return inv, WithHint(usage, "%s", instead)
+				return inv, WithHint(Usagef("%s", usage), "%s", instead)
+			}
+			if unknown.GetSpecifiedShortnames() == "" {
+				usage += suggest.DidYouMean("--"+unknown.GetSpecifiedName(), inv.flags.long())
 			}
 		}
-		return inv, usage
+		return inv, Usagef("%s", usage)
 	}
 	if inv.asks("help") || inv.asks("version") || inv.asks("dump-cli") || c.Run != nil {
 		return inv, nil
@@ -140,7 +145,22 @@ func find(path string, c *Command, args []string) (*invocation, error) {
 			return find(path+" "+word, sub, inv.flags.Args()[1:])
 		}
 	}
-	return inv, Usagef("unknown command %q", word)
+	var names []string
+	for _, sub := range c.Commands {
+		names = append(names, sub.Name)
+	}
+	return inv, Usagef("unknown command %q%s", word, suggest.DidYouMean(word, names))
+}
+
+// long lists the flags that are not hidden, as they are written.
+func (f *Flags) long() []string {
+	var names []string
+	f.VisitAll(func(flag *pflag.Flag) {
+		if !flag.Hidden {
+			names = append(names, "--"+flag.Name)
+		}
+	})
+	return names
 }
 
 func (inv *invocation) asks(flag string) bool {

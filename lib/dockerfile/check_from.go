@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"docksmith/lib/suggest"
 )
 
 // platformArgs are the arguments that FROM lines see without declaring them.
@@ -145,7 +147,7 @@ func (c *checker) nearest(name string, vars *scope) string {
 		}
 	}
 	slices.Sort(candidates)
-	return DidYouMean("$"+name, candidates)
+	return suggest.DidYouMean("$"+name, candidates)
 }
 
 func (c *checker) stageName(s *Stage, last *lastStages) {

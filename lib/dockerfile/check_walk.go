@@ -252,7 +252,6 @@ func (c *checker) undefined(in *Instruction, names []string) {
 func (c *checker) arg(in *Instruction, state *stageState) {
 	for _, word := range in.Args {
 		name, text, has := strings.Cut(word, "=")
-		name, _ = c.skim(in, state, name, lexMode{quotes: true})
 		c.secret(in, name)
 		v := variable{known: true}
 		if given, ok := c.o.Args[name]; ok {

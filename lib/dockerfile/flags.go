@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"docksmith/lib/suggest"
 )
 
 type flagKind int
@@ -62,7 +64,7 @@ func flagOf(op Op, name string) (flagKind, error) {
 	for i, n := range names {
 		names[i] = "--" + n
 	}
-	return 0, fmt.Errorf("unknown flag %s of %s%s", quoted("--"+name), op, DidYouMean("--"+name, names))
+	return 0, fmt.Errorf("unknown flag %s of %s%s", quoted("--"+name), op, suggest.DidYouMean("--"+name, names))
 }
 
 // checkFlags is the part of Validate that looks at the flags.
@@ -136,7 +138,7 @@ func oneOf(value string, known ...string) error {
 	if slices.Contains(known, value) {
 		return nil
 	}
-	return fmt.Errorf("%s is not one of %s%s", quoted(value), strings.Join(known, ", "), DidYouMean(value, known))
+	return fmt.Errorf("%s is not one of %s%s", quoted(value), strings.Join(known, ", "), suggest.DidYouMean(value, known))
 }
 
 // checkDuration takes what time.ParseDuration takes; zero stands for the default.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"docksmith/lib/suggest"
 )
 
 // Mount is the value of RUN --mount.
@@ -116,7 +118,7 @@ func mountFields(value string) ([][2]string, error) {
 		key = strings.ToLower(key)
 		switch {
 		case !slices.Contains(mountKeys, key):
-			return nil, fmt.Errorf("unknown key %s%s", quoted(key), DidYouMean(key, mountKeys))
+			return nil, fmt.Errorf("unknown key %s%s", quoted(key), suggest.DidYouMean(key, mountKeys))
 		case has:
 		case slices.Contains([]string{"readonly", "ro", "readwrite", "rw", "required"}, key):
 			v = "true"

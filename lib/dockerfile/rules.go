@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"docksmith/lib/suggest"
 )
 
 // The checks, under BuildKit's names.
@@ -111,7 +113,7 @@ func ParseRules(text string) (Rules, error) {
 			r.Error = on
 		default:
 			known := []string{"skip", "error", "experimental"}
-			return r, fmt.Errorf("option %s is not one of %s%s", quoted(key), strings.Join(known, ", "), DidYouMean(key, known))
+			return r, fmt.Errorf("option %s is not one of %s%s", quoted(key), strings.Join(known, ", "), suggest.DidYouMean(key, known))
 		}
 	}
 	return r, nil
@@ -133,7 +135,7 @@ func (r Rules) Validate() error {
 	}
 	for _, name := range slices.Concat(r.skip, r.experimental) {
 		if name != "all" && name != "" && !slices.Contains(known, name) {
-			return fmt.Errorf("there is no check %s%s", quoted(name), DidYouMean(name, known))
+			return fmt.Errorf("there is no check %s%s", quoted(name), suggest.DidYouMean(name, known))
 		}
 	}
 	return nil

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"docksmith/lib/suggest"
 )
 
 var errNoArgument = errors.New("needs at least one argument")
@@ -42,7 +44,7 @@ func (in *Instruction) Validate(escape byte) error {
 }
 
 func unknownOp(name string) error {
-	return fmt.Errorf("unknown instruction %s%s", quoted(name), DidYouMean(strings.ToUpper(name), opNames[1:]))
+	return fmt.Errorf("unknown instruction %s%s", quoted(name), suggest.DidYouMean(strings.ToUpper(name), opNames[1:]))
 }
 
 func badForm(name string) error {
@@ -214,13 +216,13 @@ func (in *Instruction) noSource(doc Heredoc) error {
 }
 
 // checkWords checks the words that a builder will expand. Both sides of a pair
-// are words of their own.
+// are words of their own; the name of an ARG is none, it is taken as written.
 func (in *Instruction) checkWords(x Expander) error {
 	switch in.Op {
 	case Arg, Env, Label:
 		for _, word := range in.Args {
 			name, value, _ := strings.Cut(word, "=")
-			if err := x.Check(name); err != nil {
+			if err := x.Check(name); err != nil && in.Op != Arg {
 				return fmt.Errorf("%s: %w", in.Op, err)
 			}
 			if err := x.Check(value); err != nil {
@@ -233,6 +235,21 @@ func (in *Instruction) checkWords(x Expander) error {
 				return fmt.Errorf("%s: %w", in.Op, err)
 			}
 		}
+	}
+	if in.Op == Stopsignal && !strings.Contains(in.Args[0], "$") {
+		return x.checkSignal(in.Args[0])
+	}
+	return nil
+}
+
+// checkSignal checks a signal that no variable is part of.
+func (x Expander) checkSignal(word string) error {
+	signal, err := x.Word(word, nil)
+	if err == nil {
+		err = CheckSignal(signal.Value)
+	}
+	if err != nil {
+		return fmt.Errorf("STOPSIGNAL: %w", err)
 	}
 	return nil
 }

@@ -1,4 +1,8 @@
-package dockerfile
+// Package suggest finds what a mistyped word may have meant, for messages. It
+// knows no words itself.
+//
+//	fmt.Errorf("unknown instruction %q%s", word, suggest.DidYouMean(word, known))
+package suggest
 
 // DidYouMean is " (did you mean X?)", to end a message, for the candidate
 // nearest to a mistyped word, or nothing if none is near enough to be what was

@@ -1,4 +1,4 @@
-package build
+package dockerfile
 
 import (
 	"fmt"
@@ -18,9 +18,9 @@ var signals = sync.OnceValue(func() map[string]bool {
 	return known
 })
 
-// checkSignal refuses what no runtime could send: a number or a name, with or
+// CheckSignal refuses what no runtime could send: a number or a name, with or
 // without SIG, in any case; real-time signals as RTMIN+N and RTMAX-N.
-func checkSignal(s string) error {
+func CheckSignal(s string) error {
 	if n, err := strconv.Atoi(s); err == nil {
 		if n < 1 || n > 64 {
 			return fmt.Errorf("signal %d: want 1 to 64", n)
