@@ -2,8 +2,6 @@ package dockerfile_test
 
 import (
 	"bytes"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"unicode"
@@ -19,15 +17,8 @@ import (
 // order, on lines of the file, and one line of text each; the same file gives
 // the same findings; and a plan's reader finds what its writer did.
 func FuzzCheck(f *testing.F) {
-	for _, pattern := range []string{"testdata/*/Dockerfile", "testdata/checks/*/Dockerfile"} {
-		files, _ := filepath.Glob(pattern)
-		for _, file := range files {
-			src, err := os.ReadFile(file)
-			if err != nil {
-				f.Fatal(err)
-			}
-			f.Add(src, "DIR=/x")
-		}
+	for _, src := range dockerfiles(f) {
+		f.Add(src, "DIR=/x")
 	}
 	f.Fuzz(func(t *testing.T, src []byte, arg string) {
 		file, err := dockerfile.Parse(bytes.NewReader(src), dockerfile.Options{})
@@ -71,6 +62,9 @@ func FuzzWord(f *testing.F) {
 	for _, word := range []string{
 		"$a", "${a:-b}", "${a#*x}", "${a//x/$b}", `"$a"'$b'\$c`, "${a%%${b}*}", "<<'E'", "${a:?x}", "a b\tc", "${a/\\//x}",
 	} {
+		f.Add(word, "value", "", false)
+	}
+	for _, word := range writtenWords(f) {
 		f.Add(word, "value", "", false)
 	}
 	f.Fuzz(func(t *testing.T, word, a, b string, backtick bool) {

@@ -17,12 +17,7 @@ import (
 // FuzzParse: whatever the bytes, no panic; lines are in range and in order; the
 // plan survives its own encoding; and what ONBUILD stores can be read again.
 func FuzzParse(f *testing.F) {
-	files, _ := filepath.Glob("testdata/*/Dockerfile")
-	for _, file := range files {
-		src, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
+	for _, src := range dockerfiles(f) {
 		f.Add(src)
 	}
 	f.Fuzz(func(t *testing.T, src []byte) {
@@ -44,6 +39,49 @@ func FuzzParse(f *testing.F) {
 		}
 		checkRoundTrip(t, plan.New(file))
 	})
+}
+
+// dockerfiles are all that there are: those of the tests here, those of the cases
+// of what a build does, and the examples.
+func dockerfiles(t testing.TB) (all [][]byte) {
+	const cases = "../../tests/cases/*.txtar"
+	for _, pattern := range []string{"testdata/*/Dockerfile", "testdata/checks/*/Dockerfile", cases, "../../tests/examples/*/Dockerfile"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) < 10 {
+			t.Fatalf("%s: %d files, %v", pattern, len(files), err)
+		}
+		for _, file := range files {
+			src, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if pattern == cases {
+				_, src, _ = bytes.Cut(src, []byte("-- Dockerfile --\n"))
+				src, _, _ = bytes.Cut(src, []byte("\n-- "))
+			}
+			all = append(all, src)
+		}
+	}
+	return all
+}
+
+// writtenWords are the words of all Dockerfiles that mean something else than
+// themselves.
+func writtenWords(t testing.TB) (words []string) {
+	for _, src := range dockerfiles(t) {
+		file, err := dockerfile.Parse(bytes.NewReader(src), dockerfile.Options{})
+		if err != nil {
+			continue
+		}
+		for _, in := range flatten(file) {
+			for _, word := range in.Args {
+				if strings.ContainsAny(word, "$\"'\\`") {
+					words = append(words, word)
+				}
+			}
+		}
+	}
+	return words
 }
 
 func checkLocated(t *testing.T, err error, lines int) {
@@ -109,6 +147,9 @@ func FuzzExpand(f *testing.F) {
 	}
 	for line := range strings.Lines(string(data)) {
 		word, _, _ := strings.Cut(line, "\t")
+		f.Add(word, false)
+	}
+	for _, word := range writtenWords(f) {
 		f.Add(word, false)
 	}
 	f.Fuzz(func(t *testing.T, word string, backtick bool) {

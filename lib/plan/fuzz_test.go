@@ -152,6 +152,9 @@ func FuzzDecode(f *testing.F) {
 		}
 		f.Add(data)
 	}
+	for _, line := range casePlans(f) {
+		f.Add(line)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := plan.Decode(bytes.NewReader(data))
 		if err != nil {
@@ -188,6 +191,32 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("the plan changes on its way:\n%s\n%s", first, second)
 		}
 	})
+}
+
+// casePlans are the plans of all cases of what a build does.
+func casePlans(t testing.TB) (lines [][]byte) {
+	files, err := filepath.Glob("../../tests/cases/*.txtar")
+	if err != nil || len(files) < 100 {
+		t.Fatalf("%d cases, %v", len(files), err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, src, _ := strings.Cut(string(data), "-- Dockerfile --\n")
+		src, _, _ = strings.Cut(src, "\n-- ")
+		parsed, err := dockerfile.Parse(strings.NewReader(src), dockerfile.Options{})
+		if err != nil {
+			continue
+		}
+		var line bytes.Buffer
+		if err := plan.Encode(&line, plan.Check(parsed, dockerfile.CheckOptions{})); err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, line.Bytes())
+	}
+	return lines
 }
 
 // normalise makes equal what means the same.
