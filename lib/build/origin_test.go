@@ -38,8 +38,8 @@ func TestNamedContextsComeFirst(t *testing.T) {
 		{"an image", "FROM base", "", "context base"},
 		{"an image by its long name", "FROM docker.io/library/base:latest", "", "context base"},
 		{"an image that the store lacks", "FROM other", "", "context other"},
-		{"a stage, whose steps are not run", "FROM base AS Stage\nSTOPSIGNAL nonsense\nFROM stage", "", "context stage"},
-		{"the stage that is the target", "FROM base AS stage\nSTOPSIGNAL nonsense\nFROM base", "stage", "context stage"},
+		{"a stage, whose steps are not run", "FROM base AS Stage\nSTOPSIGNAL $nonsense\nFROM stage", "", "context stage"},
+		{"the stage that is the target", "FROM base AS stage\nSTOPSIGNAL $nonsense\nFROM base", "stage", "context stage"},
 		{"not scratch", "FROM scratch\nLABEL is=empty", "", "empty"},
 	} {
 		store := &paperStore{bases: map[string]*Base{"base": base()}}

@@ -110,7 +110,7 @@ func (e *encoder) stage(s *Stage) {
 	e.raw(`,"steps":[`)
 	for i, st := range s.Steps {
 		e.comma(i)
-		e.word(`{"op":"`, st.Op.String())
+		e.raw(opMembers[st.Op])
 		e.lines(st.Line, st.EndLine)
 		e.step(st)
 	}
@@ -121,13 +121,12 @@ func (e *encoder) stage(s *Stage) {
 func (e *encoder) step(s *dockerfile.Instruction) {
 	e.option(`,"text":"`, s.Text)
 	list(e, `,"flags":[`, s.Flags(), e.flag)
-	if s.Form != 0 {
-		e.word(`,"form":"`, s.Form.String())
-	}
-	e.words(`,"args":[`, s.Args)
+	e.raw(formMembers[s.Form])
+	e.words(`,"args":["`, s.Args)
 	list(e, `,"heredocs":[`, s.Heredocs(), e.heredoc)
 	if t := s.Trigger(); t != nil {
-		e.word(`,"step":{"op":"`, t.Op.String())
+		e.raw(`,"step":`)
+		e.raw(opMembers[t.Op])
 		e.step(t)
 	}
 	e.raw(`}`)
@@ -163,16 +162,14 @@ func list[T any](e *encoder, key string, values []T, value func(*T)) {
 	e.raw(`]`)
 }
 
-// words is list for strings.
+// words is list for strings; the key brings the first quote too.
 func (e *encoder) words(key string, words []string) {
 	if len(words) == 0 {
 		return
 	}
-	e.raw(key)
-	quote := `"`
 	for _, word := range words {
-		e.text(quote, word)
-		quote = `,"`
+		e.text(key, word)
+		key = `,"`
 	}
 	e.raw(`]`)
 }
@@ -208,14 +205,6 @@ func (e *encoder) number(key string, value int) {
 		e.flush()
 	}
 	e.buf = strconv.AppendInt(e.buf, int64(value), 10)
-}
-
-// word is text for a short one of ours, in which nothing needs an escape.
-func (e *encoder) word(key, value string) {
-	if len(key)+len(value) >= cap(e.buf)-len(e.buf) {
-		e.flush()
-	}
-	e.buf = append(append(append(e.buf, key...), value...), '"')
 }
 
 // text writes a key, which brings its quotes, its colon and what opens the
@@ -264,6 +253,18 @@ func escaped(s string) (escape string, n int) {
 	}
 	return escapes[r], n
 }
+
+// opMembers and formMembers are members with one of few values, as they are
+// written: most of what there is.
+var opMembers, formMembers = func() (ops, forms [256]string) {
+	for i := range ops {
+		ops[i] = `{"op":"` + dockerfile.Op(i).String() + `"`
+		if form := dockerfile.Form(i).String(); form != "" {
+			forms[i] = `,"form":"` + form + `"`
+		}
+	}
+	return ops, forms
+}()
 
 // isPlain tells the bytes that stand for themselves, whatever is around them.
 var isPlain = func() (plain [256]bool) {
