@@ -167,7 +167,7 @@ func volumeRemoveCommand() *cli.Command {
 					return nil
 				}
 				if errors.Is(err, volume.ErrInUse) {
-					err = cli.WithHint(err, "ds-exec rm removes containers")
+					err = cli.WithHint(err, "ds-exec rm removes containers, ds-exec gc those that were killed")
 				}
 				if err == nil {
 					_, err = fmt.Fprintln(stdio.Stdout, name)

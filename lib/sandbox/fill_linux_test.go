@@ -1,10 +1,12 @@
 package sandbox
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -112,5 +114,108 @@ func TestFillRefused(t *testing.T) {
 	b.opts.Mounts = []specs.Mount{{Destination: "/x", Type: "tmpfs", Options: []string{OptionFill}}}
 	if _, _, err := b.run("/bin/true"); err == nil || !strings.Contains(err.Error(), "is not filled") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestFillRace lets what a volume covers and a link that leads outside change
+// places while it is filled. Nothing from outside gets into the volume, and
+// nothing is made there.
+func TestFillRace(t *testing.T) {
+	b := newBox(t)
+	b.spec.Annotations = nil
+	root, outside := filepath.Join(b.dir, "rootfs"), filepath.Join(b.dir, "outside")
+	b.check(os.Rename(b.lower, root))
+	b.lower = root
+	for _, d := range []string{"a/sub", "sub"} { // as the link is read outside, and inside
+		b.mkdir(filepath.Join(root, "d", d))
+		b.mkdir(filepath.Join(outside, d))
+		b.check(os.WriteFile(filepath.Join(outside, d, "canary"), []byte("x"), 0o600))
+	}
+	b.check(os.Symlink(outside, filepath.Join(root, "link")))
+	b.check(os.Symlink(outside+"/sub", filepath.Join(root, "below")))
+	d, err := os.Open(filepath.Join(root, "d"))
+	b.check(err)
+	defer d.Close()
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if i%3 == 0 {
+				_ = unix.Renameat2(unix.AT_FDCWD, root+"/d", unix.AT_FDCWD, root+"/link", unix.RENAME_EXCHANGE)
+			} else {
+				_ = unix.Renameat2(int(d.Fd()), "sub", unix.AT_FDCWD, root+"/below", unix.RENAME_EXCHANGE)
+			}
+		}
+	}()
+	defer func() { close(stop); <-stopped }()
+	b.opts.Env = []string{probeVariable + "=exit"}
+	ran := 0
+	for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); {
+		b.opts.Mounts = nil
+		dir := b.fill("/d")
+		if _, res, err := b.run("/bin/probe", "*"); err == nil && res.Status == '*' {
+			ran++
+		}
+		b.check(filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+			if filepath.Base(path) == "canary" {
+				t.Fatalf("from outside: %s", path)
+			}
+			return err
+		}))
+		if entries, err := os.ReadDir(outside); err != nil || len(entries) != 2 {
+			t.Fatalf("outside has changed: %v, %v", entries, err)
+		}
+	}
+	t.Logf("%d containers ran", ran)
+}
+
+// TestCopyFollowsNoLink has links where a moment ago there was something else.
+func TestCopyFollowsNoLink(t *testing.T) {
+	dir := t.TempDir()
+	for _, d := range []string{"from", "to", "outside"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "outside", "canary"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fds := [2]int{}
+	for i, name := range []string{"from", "to"} {
+		f, err := os.Open(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		fds[i] = int(f.Fd())
+	}
+	for name, target := range map[string]string{"dir": "outside", "file": "outside/canary"} {
+		if err := os.Symlink(filepath.Join(dir, target), filepath.Join(dir, "from", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := copyDir(fds[0], fds[1], "dir"); err == nil {
+		t.Error("a link was entered")
+	}
+	if err := copyFile(fds[0], fds[1], "file", &unix.Stat_t{}); err == nil {
+		t.Error("a link was read")
+	}
+	if found, _ := filepath.Glob(filepath.Join(dir, "to", "*", "canary")); len(found) > 0 {
+		t.Errorf("copied: %s", found)
+	}
+	// Nor is what is already there written through.
+	if err := os.Symlink(filepath.Join(dir, "outside"), filepath.Join(dir, "to", "taken")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "from", "taken"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := copyDir(fds[0], fds[1], "taken"); err == nil {
+		t.Error("a link in the volume was taken for the directory")
 	}
 }
