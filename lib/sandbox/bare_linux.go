@@ -95,8 +95,12 @@ func (c *container) fitsBare() error {
 	case c.spec.Hooks != nil:
 		return errors.New("place for hooks")
 	}
-	for _, m := range c.spec.Mounts {
-		if !usualMount(m) {
+	if c.opts.Limits.ShmSize > 0 {
+		return errors.New("file system on /dev/shm to have that size")
+	}
+	own := len(c.spec.Mounts) - len(c.opts.Mounts) // who asked for the others is to have them
+	for i, m := range c.spec.Mounts {
+		if i >= own || !usualMount(m) {
 			return fmt.Errorf("mount on %s", m.Destination)
 		}
 	}
