@@ -178,7 +178,7 @@ type StepError struct {
 	// end them, in the order of the file.
 	Others []*StepError
 
-	shared bool // it is that of another stage, which has the step too
+	same *StepError // that of another stage, which has the step too
 }
 
 func (e *StepError) Error() string { return fmt.Sprintf("%s:%d: %v", e.File, e.Line, e.Err) }

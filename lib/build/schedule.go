@@ -102,7 +102,7 @@ func (b *builder) failure(ctx context.Context) error {
 func addFailure(first, err error) {
 	reported, ok := errors.AsType[*StepError](first)
 	other, isStep := errors.AsType[*StepError](err)
-	if ok && isStep && !other.shared {
+	if ok && isStep && other.same == nil && other != reported.same {
 		reported.Others = append(reported.Others, other)
 	}
 }

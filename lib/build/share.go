@@ -52,7 +52,7 @@ func (b *builder) once(ctx context.Context, s *stage, w *work) (out *outcome, mi
 	<-c.done // its stage is cancelled with ours
 	if failed, ok := errors.AsType[*StepError](c.err); ok {
 		here := *failed
-		here.Line, here.Step, here.shared = w.step.Line, 0, true // to be named anew
+		here.Line, here.Step, here.same = w.step.Line, 0, failed // to be named anew
 		return nil, false, &here
 	}
 	return c.out, false, c.err
