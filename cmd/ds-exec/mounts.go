@@ -84,14 +84,14 @@ func parseVolume(word string) (w wish, err error) {
 	if len(p) > 3 || len(p) > 1 && source == "" || !path.IsAbs(dest) {
 		return w, cli.Usagef("--volume %q is not [SOURCE:]/DESTINATION[:OPTION,...]", word)
 	}
-	w.volume = !strings.Contains(source, "/")
-	w.Destination = path.Clean(dest)
-	w.Mount.Type, w.Options = "bind", []string{"rbind", "nosuid", "rprivate"}
-	if w.volume {
-		w.name = source
-		w.Options = append(w.Options, sandbox.OptionFill)
-	} else if w.Source, err = filepath.Abs(source); err != nil {
-		return w, err
+	if said := w.said; strings.Contains(source, "/") {
+		w.Destination, w.Mount.Type, w.Options = path.Clean(dest), "bind", bindOptions()
+		if w.Source, err = filepath.Abs(source); err != nil {
+			return w, err
+		}
+	} else {
+		w = newVolume(dest)
+		w.said, w.name = said, source
 	}
 	for _, o := range words(options) {
 		if err := w.option(o); err != nil {
@@ -99,6 +99,15 @@ func parseVolume(word string) (w wish, err error) {
 		}
 	}
 	return w, w.check()
+}
+
+func bindOptions() []string { return []string{"rbind", "nosuid", "rprivate"} }
+
+// newVolume is a volume without a name on dest.
+func newVolume(dest string) wish {
+	return wish{volume: true, said: "a volume of the image", Mount: specs.Mount{
+		Destination: path.Clean(dest), Type: "bind", Options: append(bindOptions(), sandbox.OptionFill),
+	}}
 }
 
 // option adds one option of --volume.
@@ -191,7 +200,7 @@ type member struct {
 func (m member) begin() error {
 	switch m.kind {
 	case "bind", "volume":
-		m.Mount.Type, m.Options, m.volume = "bind", []string{"rbind", "nosuid", "rprivate"}, m.kind == "volume"
+		m.Mount.Type, m.Options, m.volume = "bind", bindOptions(), m.kind == "volume"
 		if m.volume {
 			m.Options = append(m.Options, sandbox.OptionFill)
 		}

@@ -111,10 +111,10 @@ func (s *settings) declared(b *sandbox.Bundle) (list []wish, err error) {
 		s.Warn(fmt.Sprintf("isolation %s: no volumes for %s", level, strings.Join(paths, ", ")))
 		return nil, nil
 	}
-	for _, p := range paths {
-		w, err := parseVolume(path.Join("/", p))
-		if err != nil {
-			return nil, fmt.Errorf("volume of the image: %w", err)
+	for _, p := range paths { // never read as words of --volume: "/etc:/x" is a path
+		w := newVolume(path.Join("/", p))
+		if w.Destination == "/" {
+			return nil, fmt.Errorf("the image declares %q a volume: nothing is mounted on /", p)
 		}
 		list = append(list, w)
 	}
