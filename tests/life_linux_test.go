@@ -125,6 +125,7 @@ func TestKilledContainersLeaveNothing(t *testing.T) {
 		b.sh("ds-exec gc")
 		b.nothingLeft(i)
 	}
+	b.noAbandonedCgroups()
 	if dead < n/4 {
 		t.Errorf("%d containers died in %d rounds: little was shown", dead, n)
 	}
@@ -317,9 +318,4 @@ func TestAnotherProcessIsNotTheContainer(t *testing.T) {
 		t.Errorf("the other process was killed: %v", err)
 	}
 	b.nothingLeft(0)
-}
-
-// TestKilledContainersAsUser does it where the container is in a user namespace.
-func TestKilledContainersAsUser(t *testing.T) {
-	runAsOrdinary(t, "TestKilledContainersLeaveNothing", skipReasons)
 }

@@ -3,8 +3,10 @@ package tests
 import (
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,6 +35,13 @@ func TestCasesAsUser(t *testing.T) {
 // runAsOrdinary runs a test of many parts as an ordinary user; reason is why a
 // part may have skipped.
 func runAsOrdinary(t *testing.T, test string, reason func(t *testing.T, part string) string) {
+	t.Helper()
+	runAs(t, ordinary, test, reason)
+}
+
+// runAs is runAsOrdinary for a certain user.
+func runAs(t *testing.T, uid uint32, test string, reason func(t *testing.T, part string) string) {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skipf("already an ordinary user: %s has run them", test)
 	}
@@ -44,11 +53,11 @@ func runAsOrdinary(t *testing.T, test string, reason func(t *testing.T, part str
 	if out, err := exec.Command("cp", self, copied).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	work := filepath.Join(top, "work-54321")
+	work := filepath.Join(top, "work-"+strconv.Itoa(int(uid)))
 	if err := os.MkdirAll(work, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := giveToUser(work); err != nil {
+	if err := os.Chown(work, int(uid), int(uid)); err != nil {
 		t.Fatal(err)
 	}
 	// The repository may lie where only root may look, too.
@@ -64,11 +73,11 @@ func runAsOrdinary(t *testing.T, test string, reason func(t *testing.T, part str
 	cmd := exec.Command(copied, args...)
 	cmd.Dir = filepath.Join(tree, "tests")
 	cmd.Env = append(os.Environ(), "DOCKSMITH_TEST_TOP="+top, "HOME="+work, "TMPDIR="+work, "DOCKSMITH_ROOT=")
-	cmd.SysProcAttr = asOrdinary()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 	out, err := cmd.CombinedOutput()
 	reportInner(t, string(out), test, reason)
 	if err != nil && !t.Failed() {
-		t.Fatalf("as user %d: %v\n%s", ordinary, err, out)
+		t.Fatalf("as user %d: %v\n%s", uid, err, out)
 	}
 }
 
@@ -132,6 +141,21 @@ func testRun() string {
 		}
 	}
 	return ""
+}
+
+// userWithRange is an ordinary user of this machine who has a range of ids, or 0.
+func userWithRange(t *testing.T) uint32 {
+	t.Helper()
+	list, _ := os.ReadFile("/etc/subuid")
+	for line := range strings.Lines(string(list)) {
+		name, _, _ := strings.Cut(line, ":")
+		if who, err := user.Lookup(name); err == nil {
+			if uid, err := strconv.Atoi(who.Uid); err == nil && uid > 0 {
+				return uint32(uid)
+			}
+		}
+	}
+	return 0
 }
 
 func asOrdinary() *syscall.SysProcAttr {
