@@ -57,13 +57,17 @@ func (e *encoder) long(s string) {
 }
 
 func (e *encoder) flush() {
-	if e.written += int64(len(e.buf)); e.written > e.most && e.err == nil {
+	e.write(e.buf)
+	e.buf = e.buf[:0]
+}
+
+func (e *encoder) write(text []byte) {
+	if e.written += int64(len(text)); e.written > e.most && e.err == nil {
 		e.err = errTooLarge(e.most)
 	}
 	if e.err == nil {
-		_, e.err = e.w.Write(e.buf)
+		_, e.err = e.w.Write(text)
 	}
-	e.buf = e.buf[:0]
 }
 
 func (e *encoder) plan(p *Plan) {
@@ -108,13 +112,21 @@ func (e *encoder) stage(s *Stage) {
 	e.lines(s.Line, s.EndLine)
 	e.option(`,"text":"`, s.Text)
 	e.raw(`,"steps":[`)
-	for i, st := range s.Steps {
-		e.comma(i)
-		e.raw(opMembers[st.Op])
-		e.lines(st.Line, st.EndLine)
-		e.step(st)
+	if len(s.Steps) <= 4*partSize {
+		e.steps(s.Steps)
+	} else {
+		e.many(s.Steps)
 	}
 	e.raw(`]}`)
+}
+
+func (e *encoder) steps(steps []*Step) {
+	for i, s := range steps {
+		e.comma(i)
+		e.raw(opMembers[s.Op])
+		e.lines(s.Line, s.EndLine)
+		e.step(s)
+	}
 }
 
 // step writes what comes after the name and the lines, which triggers do not have.
