@@ -85,10 +85,10 @@ func (p *parser) healthcheck(in *Instruction, rest string) (err error) {
 	return err
 }
 
-// Words are the names that this package knows: of instructions, of forms, of
-// flags, of checks. A reader of many need not keep a copy of each.
+// Words are the names that this package knows: of flags, of checks. A reader of
+// many need not keep a copy of each.
 func Words() []string {
-	words := slices.Concat(opNames[1:], formNames[1:])
+	var words []string
 	for _, flags := range flagTable {
 		words = slices.AppendSeq(words, maps.Keys(flags))
 	}

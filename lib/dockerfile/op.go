@@ -62,24 +62,25 @@ func (f Form) String() string {
 	return ""
 }
 
-// ParseOp finds an instruction by its name in upper case.
-func ParseOp(name string) (Op, error) {
+// ParseOp finds an instruction by its name in upper case. What it is given does
+// not stay, so that a reader of bytes need not make a string of them.
+func ParseOp(name []byte) (Op, error) {
 	for i, known := range opNames {
-		if name == known && i > 0 {
+		if string(name) == known && i > 0 {
 			return Op(i), nil
 		}
 	}
-	return 0, unknownOp(name)
+	return 0, unknownOp(string(name))
 }
 
-// ParseForm finds a form by its name; none has an empty one.
-func ParseForm(name string) (Form, error) {
+// ParseForm finds a form by its name in the same way; none has an empty one.
+func ParseForm(name []byte) (Form, error) {
 	for i, known := range formNames {
-		if name == known {
+		if string(name) == known {
 			return Form(i), nil
 		}
 	}
-	return 0, badForm(name)
+	return 0, badForm(string(name))
 }
 
 // opNamed finds an instruction by its name in any case, 0 for none.

@@ -207,9 +207,14 @@ func (d *decoder) step() *Step {
 	return s
 }
 
-// parsed reads a name that stands for a value.
-func parsed[T any](d *decoder, parse func(string) (T, error)) (value T) {
-	name := d.name()
+// parsed reads a name that stands for a value; a null stands for none.
+func parsed[T any](d *decoder, parse func([]byte) (T, error)) (value T) {
+	if d.peek() != '"' {
+		d.text()
+		return value
+	}
+	d.pos++
+	name := d.quoted()
 	if d.err == nil {
 		var err error
 		if value, err = parse(name); err != nil {
