@@ -84,8 +84,9 @@ var (
 
 func (d *decoder) plan() *Plan {
 	p := &Plan{}
-	d.object(planMembers, func(name string) {
-		switch name {
+	o := d.object(planMembers)
+	for o.more() {
+		switch o.name {
 		case "schema":
 			p.Schema = d.text()
 			if err := checkSchema(p.Schema); p.Schema != "" && err != nil {
@@ -100,21 +101,31 @@ func (d *decoder) plan() *Plan {
 		case "escape":
 			p.Escape = d.text()
 		case "args":
-			d.array(func() { p.Args = append(double(p.Args), d.arg()) })
+			a := d.array()
+			for a.more() {
+				p.Args = append(double(p.Args), d.arg())
+			}
 		case "warnings":
-			d.array(func() { p.Warnings = append(p.Warnings, d.warning()) })
+			a := d.array()
+			for a.more() {
+				p.Warnings = append(p.Warnings, d.warning())
+			}
 		case "stages":
-			d.array(func() { p.Stages = append(double(p.Stages), d.stage()) })
+			a := d.array()
+			for a.more() {
+				p.Stages = append(double(p.Stages), d.stage())
+			}
 		case "end":
 			p.End = d.truth()
 		}
-	})
+	}
 	return p
 }
 
 func (d *decoder) arg() (a Arg) {
-	d.object(argMembers, func(name string) {
-		switch name {
+	o := d.object(argMembers)
+	for o.more() {
+		switch o.name {
 		case "name":
 			a.Name = d.text()
 		case "default":
@@ -125,13 +136,14 @@ func (d *decoder) arg() (a Arg) {
 		case "line":
 			a.Line = d.number()
 		}
-	})
+	}
 	return a
 }
 
 func (d *decoder) warning() (w Warning) {
-	d.object(warningMembers, func(name string) {
-		switch name {
+	o := d.object(warningMembers)
+	for o.more() {
+		switch o.name {
 		case "rule":
 			w.Rule = d.name()
 		case "line":
@@ -139,14 +151,15 @@ func (d *decoder) warning() (w Warning) {
 		case "text":
 			w.Text = d.text()
 		}
-	})
+	}
 	return w
 }
 
 func (d *decoder) stage() *Stage {
 	s := &Stage{}
-	d.object(stageMembers, func(name string) {
-		switch name {
+	o := d.object(stageMembers)
+	for o.more() {
+		switch o.name {
 		case "index":
 			s.Index = d.number()
 		case "name":
@@ -162,16 +175,20 @@ func (d *decoder) stage() *Stage {
 		case "text":
 			s.Text = d.text()
 		case "steps":
-			d.array(func() { s.Steps = append(double(s.Steps), d.step()) })
+			a := d.array()
+			for a.more() {
+				s.Steps = append(double(s.Steps), d.step())
+			}
 		}
-	})
+	}
 	return s
 }
 
 func (d *decoder) step() *Step {
 	s := d.newStep()
-	d.object(stepMembers, func(name string) {
-		switch name {
+	o := d.object(stepMembers)
+	for o.more() {
+		switch o.name {
 		case "op":
 			s.Op = parsed(d, dockerfile.ParseOp)
 		case "line":
@@ -182,7 +199,10 @@ func (d *decoder) step() *Step {
 			s.Text = d.text()
 		case "flags":
 			var flags []Flag
-			d.array(func() { flags = append(double(flags), d.flag()) })
+			a := d.array()
+			for a.more() {
+				flags = append(double(flags), d.flag())
+			}
 			if flags != nil {
 				d.extra(s).Flags = flags
 			}
@@ -190,11 +210,17 @@ func (d *decoder) step() *Step {
 			s.Form = parsed(d, dockerfile.ParseForm)
 		case "args":
 			d.args = d.args[:0]
-			d.array(func() { d.args = append(double(d.args), d.item()) })
+			a := d.array()
+			for a.more() {
+				d.args = append(double(d.args), d.item())
+			}
 			s.Args = d.take()
 		case "heredocs":
 			var docs []Heredoc
-			d.array(func() { docs = append(double(docs), d.heredoc()) })
+			a := d.array()
+			for a.more() {
+				docs = append(double(docs), d.heredoc())
+			}
 			if docs != nil {
 				d.extra(s).Heredocs = docs
 			}
@@ -203,7 +229,7 @@ func (d *decoder) step() *Step {
 				d.extra(s).Trigger = d.step()
 			}
 		}
-	})
+	}
 	return s
 }
 
@@ -233,20 +259,22 @@ func (d *decoder) extra(s *Step) *Extra {
 }
 
 func (d *decoder) flag() (f Flag) {
-	d.object(flagMembers, func(name string) {
-		switch name {
+	o := d.object(flagMembers)
+	for o.more() {
+		switch o.name {
 		case "name":
 			f.Name = d.name()
 		case "value":
 			f.Value = d.text()
 		}
-	})
+	}
 	return f
 }
 
 func (d *decoder) heredoc() (h Heredoc) {
-	d.object(heredocMembers, func(name string) {
-		switch name {
+	o := d.object(heredocMembers)
+	for o.more() {
+		switch o.name {
 		case "name":
 			h.Name = d.text()
 		case "fd":
@@ -258,7 +286,7 @@ func (d *decoder) heredoc() (h Heredoc) {
 		case "text":
 			h.Text = d.text()
 		}
-	})
+	}
 	return h
 }
 

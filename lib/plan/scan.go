@@ -193,140 +193,22 @@ func (s *scanner) member(more ...string) string {
 	return strings.Join(slices.Concat(path, more), ".")
 }
 
-// members are those of an object that are known, in the order in which we write
-// them.
-type members struct {
-	names []string
-	keys  []string // the names as they stand before their values
-}
-
-func newMembers(names ...string) *members {
-	m := &members{names: names}
-	for _, name := range names {
-		m.keys = append(m.keys, `"`+name+`":`)
-	}
-	return m
-}
-
-// object reads an object, or a null as an empty one: value reads the value of
-// the member of that name. A member that is known is there once, and under no
-// other name that readers of JSON take for it.
-func (s *scanner) object(known *members, value func(name string)) {
-	if s.peek() != '{' {
-		if !s.null() {
-			s.mistyped()
-		}
-		return
-	}
-	seen, next := uint64(0), 0
-	s.members(func() {
-		i := s.key(known, next)
-		switch {
-		case i < 0:
-			return
-		case seen&(1<<i) != 0:
-			s.fail(fmt.Errorf("member %q is given twice", s.member(known.names[i])))
-			return
-		}
-		seen |= 1 << i
-		next = i + 1
-		s.path = append(s.path, known.names[i])
-		value(known.names[i])
-		s.path = s.path[:len(s.path)-1]
-	})
-}
-
-// key reads a member's name and the colon, and says which of the known it is,
-// likely next or one behind that. A member that is not known it reads as a whole.
-func (s *scanner) key(known *members, next int) int {
-	rest := s.buf[s.pos:]
-	for i := next; i < len(known.keys); i++ { // as we write it
-		if key := known.keys[i]; len(rest) > len(key) && rest[1] == key[1] && string(rest[:len(key)]) == key {
-			s.pos += len(key)
-			return i
-		}
-	}
-	if !s.must('"', "a member name") {
-		return -1
-	}
-	name := s.quoted()
-	if s.err != nil {
-		return -1
-	}
-	i := slices.IndexFunc(known.names, func(n string) bool { return string(name) == n })
-	if i < 0 && slices.ContainsFunc(known.names, func(n string) bool { return strings.EqualFold(n, string(name)) }) {
-		s.fail(fmt.Errorf("member %.40q is not in the right case", name))
-		return -1
-	}
-	if !s.must(':', `":"`) {
-		return -1
-	}
-	if i < 0 {
-		s.pass()
-	}
-	return i
-}
-
-// members reads what is between braces: member reads the name, the colon and the
-// value of one.
-func (s *scanner) members(member func()) {
-	s.enter()
-	for first := true; !s.skip('}') && s.err == nil; first = false {
-		if !first && !s.must(',', `"," or "}"`) {
-			return
-		}
-		member()
-	}
-	s.depth--
-}
-
-// array reads an array, or a null as an empty one: value reads each.
-func (s *scanner) array(value func()) {
-	if s.peek() != '[' {
-		if !s.null() {
-			s.mistyped()
-		}
-		return
-	}
-	s.enter()
-	for first := true; !s.skip(']') && s.err == nil; first = false {
-		if !first && !s.must(',', `"," or "]"`) {
-			return
-		}
-		value()
-	}
-	s.depth--
-}
-
-// enter goes over a bracket into what is inside.
-func (s *scanner) enter() {
-	s.pos++
-	if s.depth++; s.depth > maxDepth {
-		s.fail(fmt.Errorf("more than %d values inside each other", maxDepth))
-	}
-}
-
 // pass reads a value that nobody wants.
 func (s *scanner) pass() {
 	switch s.peek() {
 	case '{':
-		s.members(s.passMember)
+		o := s.object(&members{})
+		o.more()
 	case '[':
-		s.array(s.pass)
+		a := s.array()
+		for a.more() {
+			s.pass()
+		}
 	case '"':
 		s.pos++
 		s.quoted()
 	default:
 		s.literal()
-	}
-}
-
-func (s *scanner) passMember() {
-	if !s.must('"', "a member name") {
-		return
-	}
-	if s.quoted(); s.must(':', `":"`) {
-		s.pass()
 	}
 }
 
