@@ -34,7 +34,7 @@ func (c *contexts) close() {
 
 // openContexts opens what --build-context gave to each name: a DIRECTORY,
 // oci-layout://PATH[:TAG][@DIGEST] or [docker-image://]IMAGE.
-func openContexts(given map[string]string, st *images, index *buildctx.Index) (_ *contexts, err error) {
+func openContexts(given map[string]string, st *images, in *inputs) (_ *contexts, err error) {
 	c := &contexts{named: map[string]build.NamedContext{}}
 	defer func() {
 		if err != nil {
@@ -42,7 +42,7 @@ func openContexts(given map[string]string, st *images, index *buildctx.Index) (_
 		}
 	}()
 	for _, name := range slices.Sorted(maps.Keys(given)) {
-		named, err := c.openContext(given[name], st, index)
+		named, err := c.openContext(given[name], st, in)
 		if err != nil {
 			return nil, fmt.Errorf("build context %s: %w", name, err)
 		}
@@ -51,9 +51,9 @@ func openContexts(given map[string]string, st *images, index *buildctx.Index) (_
 	return c, nil
 }
 
-func (c *contexts) openContext(value string, st *images, index *buildctx.Index) (build.NamedContext, error) {
+func (c *contexts) openContext(value string, st *images, in *inputs) (build.NamedContext, error) {
 	if path, ok := strings.CutPrefix(value, "oci-layout://"); ok {
-		return layoutContext(path, st)
+		return layoutContext(path, st, in.deps)
 	}
 	if ref, ok := strings.CutPrefix(value, "docker-image://"); ok {
 		return imageContext(ref, st)
@@ -64,11 +64,11 @@ func (c *contexts) openContext(value string, st *images, index *buildctx.Index) 
 	info, err := os.Stat(value)
 	switch {
 	case err == nil && info.IsDir():
-		rules, err := readIgnore(value)
+		rules, err := readIgnore(value, in.deps)
 		if err != nil {
 			return build.NamedContext{}, err
 		}
-		files, err := buildctx.Open(value, buildctx.Options{Ignore: rules, Index: index})
+		files, err := buildctx.Open(value, buildctx.Options{Ignore: rules, Index: in.index, Uses: in.deps.watch(value)})
 		if err != nil {
 			return build.NamedContext{}, err
 		}
@@ -105,7 +105,7 @@ func imageContext(ref string, st *images) (build.NamedContext, error) {
 }
 
 // layoutContext reads PATH[:TAG][@DIGEST].
-func layoutContext(path string, st *images) (build.NamedContext, error) {
+func layoutContext(path string, st *images, deps *depfile) (build.NamedContext, error) {
 	var o store.LayoutOptions
 	if before, d, ok := strings.Cut(path, "@"); ok {
 		path, o.Digest = before, digest.Digest(d)
@@ -121,6 +121,7 @@ func layoutContext(path string, st *images) (build.NamedContext, error) {
 	} else if !info.IsDir() {
 		return build.NamedContext{}, fmt.Errorf("%s is not a directory", path)
 	}
+	deps.file(filepath.Join(path, "index.json"))
 	return build.NamedContext{Image: func(ctx context.Context, p *oci.Platform) (*build.Base, error) {
 		o := o
 		o.Platform = p

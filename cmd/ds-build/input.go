@@ -28,6 +28,7 @@ type inputs struct {
 	index   *buildctx.Index
 	temp    *store.Temp // of a context that came as a tar
 	dir     string
+	deps    *depfile
 }
 
 func (in *inputs) close() {
@@ -45,6 +46,9 @@ func (in *inputs) close() {
 // openInputs reads the plan and opens the context.
 func (o *options) openInputs(ctx context.Context, s *cli.IO, st *store.Store, operand string) (_ *inputs, err error) {
 	in := &inputs{dir: operand}
+	if in.deps, err = o.newDepfile(operand); err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			in.close()
@@ -74,7 +78,7 @@ func (o *options) openInputs(ctx context.Context, s *cli.IO, st *store.Store, op
 	if in.index, err = buildctx.OpenIndex(filepath.Join(st.Root(), "cache", "files")); err != nil {
 		return nil, err
 	}
-	in.context, err = buildctx.Open(in.dir, buildctx.Options{Ignore: rules, Index: in.index})
+	in.context, err = buildctx.Open(in.dir, buildctx.Options{Ignore: rules, Index: in.index, Uses: in.deps.watch(in.dir)})
 	return in, err
 }
 
@@ -119,6 +123,9 @@ func (in *inputs) receivePlan(r io.Reader) (string, error) {
 			"ds-parse writes one; ds-build -f FILE reads a Dockerfile itself")
 	}
 	in.plan = p
+	if _, err := os.Stat(p.File); err == nil {
+		in.deps.file(p.File)
+	}
 	return p.File, nil
 }
 
@@ -133,6 +140,7 @@ func (in *inputs) readFile(name string) (string, error) {
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
 		return "", errors.Join(err, fmt.Errorf("read %s: not a regular file", name))
 	}
+	in.deps.file(path)
 	in.plan, err = decode(f, name)
 	return path, err
 }
@@ -188,17 +196,18 @@ func (in *inputs) ignoreRules(file string) (*buildctx.Ignore, error) {
 		f, err := os.Open(file + ".dockerignore")
 		if err == nil {
 			defer f.Close()
+			in.deps.file(file + ".dockerignore")
 			return buildctx.ParseIgnore(f, file+".dockerignore")
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 	}
-	return readIgnore(in.dir)
+	return readIgnore(in.dir, in.deps)
 }
 
 // readIgnore reads the .dockerignore of a context.
-func readIgnore(dir string) (*buildctx.Ignore, error) {
+func readIgnore(dir string, deps *depfile) (*buildctx.Ignore, error) {
 	root, err := rootfs.Open(dir)
 	if err != nil {
 		return nil, err
@@ -215,5 +224,6 @@ func readIgnore(dir string) (*buildctx.Ignore, error) {
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
 		return nil, errors.Join(err, errors.New("read .dockerignore: not a regular file"))
 	}
+	deps.file(filepath.Join(dir, ".dockerignore"))
 	return buildctx.ParseIgnore(f, ".dockerignore")
 }

@@ -46,6 +46,9 @@ type options struct {
 	compress  string
 	iidfile   string
 	metadata  string
+	writeDeps bool
+	depFile   string
+	depTarget string
 	hosts     []string
 	progress  string
 	color     string
@@ -92,6 +95,10 @@ func (o *options) declare(f *cli.Flags) {
 	f.StringArrayVar(&o.labels, "label", nil, "add a label, `NAME=VALUE`, to the image; may be repeated")
 	f.StringVar(&o.compress, "compress", "", "compress new layers with `gzip`, zstd or none")
 	f.StringVar(&o.iidfile, "iidfile", "", "write the image's digest to `FILE`")
+	f.BoolVar(&o.writeDeps, "MD", false, "write a rule for make with the files that the image depends on, as gcc -MD does")
+	f.StringVar(&o.depFile, "MF", "", "write the rule to `FILE`; default: that of --iidfile with .d for its suffix")
+	f.StringVar(&o.depTarget, "MT", "", "make it a rule for `TARGET`; default: the file of --iidfile")
+	f.OneDash("MD", "MF", "MT")
 	f.StringVar(&o.metadata, "metadata-file", "", "write digests and names of the image to `FILE`, as JSON")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print the image's digest and nothing else")
 	f.StringVar(&o.progress, "progress", "auto", "show progress as `auto`, tty, plain, json or none")
@@ -109,6 +116,7 @@ func (o *options) declare(f *cli.Flags) {
 	f.Complete("isolation", strings.Join(sandbox.Isolations, ","))
 	f.Complete("compress", "gzip,zstd,none")
 	f.Complete("iidfile", "file")
+	f.Complete("MF", "file")
 	f.Complete("metadata-file", "file")
 	f.Complete("progress", "auto,tty,plain,json,none")
 	f.Complete("color", "auto,always,never")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -223,7 +222,7 @@ func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
 		}
 		err = errors.Join(err, b.in.index.Save())
 	}()
-	further, err := openContexts(b.settings.contexts, b.store, b.in.index)
+	further, err := openContexts(b.settings.contexts, b.store, b.in)
 	if err != nil {
 		return nil, err
 	}
@@ -253,7 +252,7 @@ func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
 	if err := b.store.Tag(ctx, result.Descriptor, b.settings.tags...); err != nil {
 		return nil, err
 	}
-	return result, b.report(result)
+	return result, b.report(ctx, result)
 }
 
 // historyName is what the history of this build goes under: the image's first
@@ -273,12 +272,15 @@ func (b *builder) historyName() string {
 }
 
 // report gives the result to those who asked for it.
-func (b *builder) report(r *build.Result) error {
+func (b *builder) report(ctx context.Context, r *build.Result) error {
+	if err := b.in.deps.write(ctx, b.store); err != nil {
+		return err
+	}
 	if b.o.iidfile != "" {
-		err := cli.WriteFile(b.o.iidfile, func(w io.Writer) error {
-			_, err := io.WriteString(w, r.Descriptor.Digest.String())
-			return err
-		})
+		written, err := writeChanged(b.o.iidfile, []byte(r.Descriptor.Digest))
+		if err == nil && written {
+			err = b.in.deps.stamp(b.o.iidfile)
+		}
 		if err != nil {
 			return err
 		}

@@ -20,10 +20,11 @@ type images struct {
 
 	mu    sync.Mutex
 	found map[string]*build.Base // by name and platform
+	asked map[string]bool        // names
 }
 
 func newImages(st *store.Store, c layer.Compression) *images {
-	return &images{Store: st, compression: c, found: map[string]*build.Base{}}
+	return &images{Store: st, compression: c, found: map[string]*build.Base{}, asked: map[string]bool{}}
 }
 
 // Image reads each image once: the checks look at the bases before the engine
@@ -35,6 +36,7 @@ func (i *images) Image(ref string, p *oci.Platform) (*build.Base, error) {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	i.asked[ref] = true
 	if b, ok := i.found[key]; ok {
 		return b, nil
 	}

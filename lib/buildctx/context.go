@@ -17,6 +17,7 @@ type Options struct {
 	Ignore   *Ignore // what is hidden; nil: nothing
 	Index    *Index  // known hashes; nil: every file asked for is read
 	Paranoid bool    // read and hash every file asked for, whatever the index knows
+	Uses     *Uses   // told of what is looked at; nil: nobody
 }
 
 // Context is a directory seen through its ignore rules. Its methods may be
@@ -169,6 +170,7 @@ func (c *Context) resolve(operand string) (Info, error) {
 		if err := c.checkVisible(&info); err != nil {
 			return info, err
 		}
+		c.o.Uses.entry(&info)
 		if links++; links > maxLinks {
 			return info, pathError("resolve", Clean(operand), unix.ELOOP)
 		}

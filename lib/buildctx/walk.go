@@ -170,6 +170,7 @@ func (w *walker) emit(info Info) bool {
 		}
 	}
 	w.pending = w.pending[:0]
+	w.c.o.Uses.entry(&info)
 	return w.yield(info, nil)
 }
 
@@ -181,6 +182,7 @@ func (w *walker) read(job dirJob) dirList {
 		return dirList{err: err}
 	}
 	defer unix.Close(dir)
+	w.c.o.Uses.add(job.path)
 	names, err := readNames(dir, job.path)
 	if err != nil {
 		return dirList{err: err}

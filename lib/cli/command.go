@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -48,6 +49,26 @@ type Command struct {
 type Flags struct {
 	*pflag.FlagSet
 	complete map[string]string
+	oneDash  []string
+}
+
+// OneDash lets the named flags be given with one dash, too, as compilers have
+// theirs: -MF FILE.
+func (f *Flags) OneDash(names ...string) { f.oneDash = names }
+
+// parse is Parse for such flags.
+func (f *Flags) parse(args []string) error {
+	given := slices.Clone(args)
+	for i, arg := range given {
+		if arg == "--" {
+			break
+		}
+		name, _, _ := strings.Cut(strings.TrimPrefix(arg, "-"), "=")
+		if strings.HasPrefix(arg, "-") && slices.Contains(f.oneDash, name) {
+			given[i] = "-" + arg
+		}
+	}
+	return f.Parse(given)
 }
 
 // Complete says what a shell completes after the named flag: "file", "dir",
@@ -117,7 +138,7 @@ func newFlags(path string, c *Command) *Flags {
 // find parses args down the tree of subcommands.
 func find(path string, c *Command, args []string) (*invocation, error) {
 	inv := &invocation{command: c, path: path, flags: newFlags(path, c)}
-	if err := inv.flags.Parse(args); err != nil {
+	if err := inv.flags.parse(args); err != nil {
 		if errors.Is(err, pflag.ErrHelp) {
 			return inv, nil
 		}

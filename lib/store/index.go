@@ -127,7 +127,10 @@ func (s *Store) changeIndex(ctx context.Context, change func([]oci.Descriptor) (
 	if err != nil {
 		return err
 	}
-	return s.replaceIndex(raw)
+	if err := s.replaceIndex(raw); err != nil {
+		return err
+	}
+	return s.renewNameFiles(old.Manifests, entries)
 }
 
 func (s *Store) replaceIndex(raw []byte) (err error) {

@@ -56,6 +56,7 @@ type Store struct {
 const (
 	dirBlobs      = "oci/blobs/sha256"
 	dirSnapshots  = "snapshots"
+	dirNames      = "state/names"
 	dirContainers = "containers"
 	dirBuilds     = "builds"  // lib/buildlog's
 	dirVolumes    = "volumes" // lib/volume's
