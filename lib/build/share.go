@@ -28,6 +28,8 @@ type common struct {
 	done chan struct{} // closed when the rest is there
 	out  *outcome
 	err  error
+	// fault is what err says of the step, before its stage adds its own name.
+	fault *StepError
 }
 
 // once does the step or takes part in what another stage does. mine tells which.
@@ -47,12 +49,17 @@ func (b *builder) once(ctx context.Context, s *stage, w *work) (out *outcome, mi
 	if mine {
 		defer close(c.done)
 		c.out, c.err = b.obtain(ctx, s, w)
+		if fault, ok := errors.AsType[*StepError](c.err); ok {
+			elsewhere := *fault
+			elsewhere.same = fault
+			c.fault = &elsewhere
+		}
 		return c.out, true, c.err
 	}
 	<-c.done // its stage is cancelled with ours
-	if failed, ok := errors.AsType[*StepError](c.err); ok {
-		here := *failed
-		here.Line, here.Step, here.same = w.step.Line, 0, failed // to be named anew
+	if c.fault != nil {
+		here := *c.fault
+		here.Line, here.Step = w.step.Line, 0 // to be named anew
 		return nil, false, &here
 	}
 	return c.out, false, c.err
