@@ -86,7 +86,8 @@ func TestKilledRuntimesLeaveNothing(t *testing.T) {
 			}
 		}
 		states[verbs[dies][:4]+" "+string(s.Status)]++
-		b.sh(runtime + "delete --force " + id)
+		// Who makes it may be on his way out still.
+		eventually(t, "it can be deleted, after a killed "+verbs[dies], func() bool { return b.status(runtime+"delete --force "+id) == 0 })
 		eventually(t, "nothing runs, after a killed "+verbs[dies], func() bool { return len(processes(word))+len(processes("\x00"+id+"\x00")) == 0 })
 		if left, _ := filepath.Glob(b.path("state/[^.]*")); len(left) > 0 {
 			t.Fatalf("round %d, %s: left: %v", i, verbs[dies], left)

@@ -67,6 +67,7 @@ func (e *entry) run(ctx context.Context, stdio *cli.IO, args []string) error {
 	if err != nil {
 		return statusOf(err)
 	}
+	oneIDHint(stdio, res)
 	if res.Status != 0 {
 		return cli.ExitStatus(res.Status)
 	}

@@ -148,6 +148,9 @@ func (s *settings) run(ctx context.Context, io *cli.IO, args []string) (err erro
 	if res.Signal != 0 && ctx.Err() != nil && interrupts(syscall.Signal(res.Signal)) {
 		return ctx.Err() // the signal was for us, too: die of it
 	}
+	if s.statusFD < 0 { // else who reads that knows what the command printed
+		oneIDHint(io, res)
+	}
 	if res.Status != 0 {
 		return cli.ExitStatus(res.Status)
 	}
