@@ -82,10 +82,9 @@ func (c *checker) stages() {
 			}
 		}
 		if strings.Contains(s.From, "$") {
-			if c.defaults == nil {
-				c.defaults = c.header(nil, samplePlatform)
+			if !known || len(c.o.Args) > 0 { // else it is the same without build arguments
+				value, known = c.byDefault(s.From)
 			}
-			value, _, known := c.fromWord(s.From, c.defaults)
 			if known && last.find(strings.ToLower(value)) < 0 && !isImageName(value) {
 				c.find(InvalidDefaultArgInFrom, s.Line, "without build arguments FROM", quoted(s.From), "is",
 					quoted(value)+", which names no image: give the ARG a default that does")
@@ -95,6 +94,15 @@ func (c *checker) stages() {
 			last.put(s.Name, i)
 		}
 	}
+}
+
+// byDefault is the value of a word of FROM without any build argument.
+func (c *checker) byDefault(word string) (value string, known bool) {
+	if c.defaults == nil {
+		c.defaults = c.header(nil, samplePlatform)
+	}
+	value, _, known = c.fromWord(word, c.defaults)
+	return value, known
 }
 
 // lastStages are the last stages so far by their names.
