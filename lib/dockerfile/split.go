@@ -86,9 +86,7 @@ func flagWord(s string, escape byte) (word, rest string) {
 	return out.String(), ""
 }
 
-// fields splits at blanks and knows no quotes.
-func fields(s string) []string { return appendFields(nil, s) }
-
+// appendFields splits at blanks and knows no quotes.
 func appendFields(words []string, s string) []string {
 	from := -1 // where the current word starts
 	for i := 0; i < len(s); i++ {
