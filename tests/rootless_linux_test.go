@@ -105,7 +105,7 @@ func TestRootlessInstall(t *testing.T) {
 	b.sh("docksmith base --from-tar " + debian + " debian:bookworm")
 	alone := ""
 	if !hasIDRange() { // apt would become another user to fetch
-		alone = `echo 'APT::Sandbox::User "root";' >/etc/apt/apt.conf.d/alone; `
+		alone = `echo "APT::Sandbox::User \"root\";" >/etc/apt/apt.conf.d/alone; `
 	}
 	out := b.sh(`docksmith run --network host debian:bookworm sh -ec '` + alone + `apt-get update -qq >/dev/null; apt-get install -y --no-install-recommends hello >/dev/null 2>&1; hello'`)
 	if !strings.Contains(out, "Hello, world!") {

@@ -1,7 +1,7 @@
 // Command probe tries from inside a container what a hostile program would, and
 // prints a line for each attempt: its name, "allow" or "deny", and the error,
 // if any. "list" prints the names with a sentence in place of the verdict;
-// "sets" prints who the process is; other arguments are facts about the machine
+// "sets" prints who the process is, and "wait" waits to be traced; other arguments are facts about the machine
 // outside, NAME=VALUE, for the attempts that look for them.
 //
 // Every attempt is real and harmless: its arguments are such that one that is
@@ -44,6 +44,10 @@ func main() {
 	args := os.Args[1:]
 	if len(args) == 1 && args[0] == "sets" {
 		printSets(out)
+		return
+	}
+	if len(args) == 1 && args[0] == "wait" {
+		_, _ = os.Stdin.Read(make([]byte, 1))
 		return
 	}
 	list := len(args) == 1 && args[0] == "list"

@@ -28,14 +28,14 @@ var processAttempts = []attempt{
 }
 
 func tryTraceSibling() result {
-	// A sleeping child, which the second traces.
+	// One child waits for its input to end, and the other traces it.
 	r, w, err := os.Pipe()
 	if err != nil {
 		return got(err)
 	}
 	defer r.Close()
 	defer w.Close()
-	p, err := os.StartProcess("/proc/self/exe", []string{"probe", "list"}, &os.ProcAttr{Files: []*os.File{nil, w, nil}})
+	p, err := os.StartProcess("/proc/self/exe", []string{"probe", "wait"}, &os.ProcAttr{Files: []*os.File{r, nil, nil}})
 	if err != nil {
 		return got(err)
 	}
