@@ -162,7 +162,7 @@ func TestConfigFaults(t *testing.T) {
 	for file, want := range map[string]string{
 		"FROM nowhere":                          "Dockerfile:1: image nowhere: not found",
 		"FROM base\nENV A=${B?missing}":         "Dockerfile:2: ENV A=${B?missing}: ",
-		"FROM base\nSTOPSIGNAL SIGNOPE":         "Dockerfile:2: STOPSIGNAL: unknown signal",
+		"FROM base\nSTOPSIGNAL SIGNOPE":         "Dockerfile:2: STOPSIGNAL SIGNOPE: unknown signal",
 		"FROM base\nENV P=1/x\nEXPOSE $P":       "Dockerfile:3: EXPOSE $P: port \"1/x\"",
 		"FROM base\nSTOPSIGNAL $NOPE":           "Dockerfile:2: STOPSIGNAL $NOPE: unknown signal",
 		"FROM base\nEXPOSE 1-2:3-5":             "Dockerfile:2: EXPOSE 1-2:3-5: port \"1-2:3-5\": the ranges have different lengths",

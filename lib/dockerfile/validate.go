@@ -236,20 +236,5 @@ func (in *Instruction) checkWords(x Expander) error {
 			}
 		}
 	}
-	if in.Op == Stopsignal && !strings.Contains(in.Args[0], "$") {
-		return x.checkSignal(in.Args[0])
-	}
-	return nil
-}
-
-// checkSignal checks a signal that no variable is part of.
-func (x Expander) checkSignal(word string) error {
-	signal, err := x.Word(word, nil)
-	if err == nil {
-		err = CheckSignal(signal.Value)
-	}
-	if err != nil {
-		return fmt.Errorf("STOPSIGNAL: %w", err)
-	}
 	return nil
 }
