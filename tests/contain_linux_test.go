@@ -20,7 +20,7 @@ type contained struct {
 
 var containedPrograms = []contained{
 	{"fork bomb", "--pids-limit 40", `f() { f | f & }; f; sleep 1; f; sleep 1`, true, "[02]", // as the shell takes it
-		[]string{`(?m)ds-exec run: refused: limit of 40 processes: [0-9]+ processes could not be started$`}},
+		[]string{`(?m)ds-exec run: refused: limit of 40 processes: process 2 \(sh\) and its descendants could not start [0-9]+ more$`}},
 	{"memory hog", "--memory 32m", `x=aaaaaaaa; while :; do x=$x$x; done`, true, "137",
 		[]string{`(?m)^ds-exec run: killed: memory limit of 32 MiB: process [0-9]+ \(sh\)$`}},
 	{"memory hog of many processes", "--memory 48m --pids-limit 64", `i=0; while [ $i -lt 8 ]; do i=$((i+1)); sh -c 'x=aaaaaaaa; while :; do x=$x$x; done' & done; wait; echo over`, true, "0",

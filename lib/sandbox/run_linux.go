@@ -47,7 +47,7 @@ func Run(ctx context.Context, b *Bundle, o Options) (Result, error) {
 		return failed, err
 	}
 	if c.cgroup != nil {
-		c.cgroup.verdict(&res, victims)
+		c.cgroup.verdict(&res, c.first, victims)
 	}
 	return res, nil
 }

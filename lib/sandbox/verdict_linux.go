@@ -129,9 +129,10 @@ func (v *victims) end(oom bool) []victim {
 	return v.list
 }
 
-// candidate is who may be killed for the memory limit when nobody says who was.
+// candidate is who is named for a limit when nobody says who ran into it: the
+// container's command.
 func (g *cgroup) candidate(pid int) (x victim) {
-	if g == nil || g.memoryDir() == "" {
+	if g == nil || g.memoryDir() == "" && g.pidsDir() == "" {
 		return x
 	}
 	x.pid = pid
@@ -155,6 +156,13 @@ func (g *cgroup) memoryDir() string {
 	return g.dirs["memory"]
 }
 
+func (g *cgroup) pidsDir() string {
+	if g.v2 {
+		return g.dirs[""]
+	}
+	return g.dirs["pids"]
+}
+
 func (g *cgroup) killed() bool {
 	return g != nil && g.memoryDir() != "" && readEvent(filepath.Join(g.memoryDir(), g.eventsFile()), "oom_kill") > 0
 }
@@ -166,8 +174,9 @@ func (g *cgroup) eventsFile() string {
 	return "memory.oom_control"
 }
 
-// verdict fills in what the cgroup tells about the container's end.
-func (g *cgroup) verdict(res *Result, killed []victim) {
+// verdict fills in what the cgroup tells about the end of the container, whose
+// command was first.
+func (g *cgroup) verdict(res *Result, first victim, killed []victim) {
 	if dir := g.memoryDir(); dir != "" {
 		limit, peak := "memory.limit_in_bytes", "memory.max_usage_in_bytes"
 		if g.v2 {
@@ -180,13 +189,10 @@ func (g *cgroup) verdict(res *Result, killed []victim) {
 			res.Verdicts = append(res.Verdicts, memoryVerdict(readNumber(filepath.Join(dir, limit)), killed))
 		}
 	}
-	dir, ok := g.dirs["pids"]
-	if g.v2 {
-		dir, ok = g.dirs[""]
-	}
-	if n := readEvent(filepath.Join(dir, "pids.events"), "max"); ok && n > 0 {
-		res.Verdicts = append(res.Verdicts, fmt.Sprintf("refused: limit of %d processes: %s could not be started",
-			readNumber(filepath.Join(dir, "pids.max")), times(n, "process", "processes")))
+	dir := g.pidsDir()
+	if n := readEvent(filepath.Join(dir, "pids.events"), "max"); dir != "" && n > 0 {
+		res.Verdicts = append(res.Verdicts, fmt.Sprintf("refused: limit of %d processes: %s and its descendants could not start %d more",
+			readNumber(filepath.Join(dir, "pids.max")), first, n))
 	}
 }
 
@@ -199,13 +205,6 @@ func memoryVerdict(limit int64, killed []victim) string {
 		text += map[bool]string{true: ": ", false: ", "}[i == 0] + x.String()
 	}
 	return text
-}
-
-func times(n int64, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }
 
 // readNumber reads a file with a number in it; 0 when it has none.
