@@ -73,13 +73,13 @@ func newDecoder(r io.Reader, most int64) *decoder {
 
 // The members of each object.
 var (
-	planMembers    = newMembers("schema", "file", "syntax", "check", "escape", "args", "warnings", "stages", "end")
-	argMembers     = newMembers("name", "default", "line")
-	warningMembers = newMembers("rule", "line", "text")
-	stageMembers   = newMembers("index", "name", "from", "platform", "line", "endLine", "text", "steps")
-	stepMembers    = newMembers("op", "line", "endLine", "text", "flags", "form", "args", "heredocs", "step")
-	flagMembers    = newMembers("name", "value")
-	heredocMembers = newMembers("name", "fd", "expand", "stripTabs", "text")
+	planMembers    = members{`"schema":`, `"file":`, `"syntax":`, `"check":`, `"escape":`, `"args":`, `"warnings":`, `"stages":`, `"end":`}
+	argMembers     = members{`"name":`, `"default":`, `"line":`}
+	warningMembers = members{`"rule":`, `"line":`, `"text":`}
+	stageMembers   = members{`"index":`, `"name":`, `"from":`, `"platform":`, `"line":`, `"endLine":`, `"text":`, `"steps":`}
+	stepMembers    = members{`"op":`, `"line":`, `"endLine":`, `"text":`, `"flags":`, `"form":`, `"args":`, `"heredocs":`, `"step":`}
+	flagMembers    = members{`"name":`, `"value":`}
+	heredocMembers = members{`"name":`, `"fd":`, `"expand":`, `"stripTabs":`, `"text":`}
 )
 
 func (d *decoder) plan() *Plan {

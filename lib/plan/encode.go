@@ -256,21 +256,39 @@ func escaped(s string) (escape string, n int) {
 	switch {
 	case r == utf8.RuneError && n == 1:
 		return `\ufffd`, n
+	case r == '\n':
+		return `\n`, n
+	case r == '\t':
+		return `\t`, n
+	case r == '\r':
+		return `\r`, n
+	case r == '\b':
+		return `\b`, n
+	case r == '\f':
+		return `\f`, n
 	case r == '\u2028':
 		return `\u2028`, n
 	case r == '\u2029':
 		return `\u2029`, n
 	case r >= utf8.RuneSelf:
 		return "", n
+	case r < ' ':
+		return controls[6*r : 6*r+6], n
+	case r == '"':
+		return `\"`, n
+	case r == '\\':
+		return `\\`, n
 	}
-	return escapes[r], n
+	return "", n
 }
 
 // opMembers and formMembers are members with one of few values, as they are
 // written: most of what there is.
 var opMembers, formMembers = func() (ops, forms [256]string) {
-	for i := range ops {
+	for i := range dockerfile.Workdir + 1 {
 		ops[i] = `{"op":"` + dockerfile.Op(i).String() + `"`
+	}
+	for i := range forms {
 		if form := dockerfile.Form(i).String(); form != "" {
 			forms[i] = `,"form":"` + form + `"`
 		}
@@ -286,12 +304,8 @@ var isPlain = func() (plain [256]bool) {
 	return plain
 }()
 
-// escapes are those of the ASCII characters that need one.
-var escapes = func() (e [utf8.RuneSelf]string) {
-	for c := range ' ' {
-		e[c] = fmt.Sprintf(`\u%04x`, c)
-	}
-	e['\b'], e['\f'], e['\n'], e['\r'], e['\t'] = `\b`, `\f`, `\n`, `\r`, `\t`
-	e['"'], e['\\'] = `\"`, `\\`
-	return e
-}()
+// controls are the escapes of the characters below the blank, of six bytes each.
+const controls = `\u0000\u0001\u0002\u0003\u0004\u0005\u0006\u0007` +
+	`\u0008\u0009\u000a\u000b\u000c\u000d\u000e\u000f` +
+	`\u0010\u0011\u0012\u0013\u0014\u0015\u0016\u0017` +
+	`\u0018\u0019\u001a\u001b\u001c\u001d\u001e\u001f`

@@ -197,7 +197,7 @@ func (s *scanner) member(more ...string) string {
 func (s *scanner) pass() {
 	switch s.peek() {
 	case '{':
-		o := s.object(&members{})
+		o := s.object(nil)
 		o.more()
 	case '[':
 		a := s.array()

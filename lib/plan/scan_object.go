@@ -6,25 +6,18 @@ import (
 	"strings"
 )
 
-// members are those of an object that are known, in the order in which we write
-// them.
-type members struct {
-	names []string
-	keys  []string // the names as they stand before their values
-}
+// members are the keys of an object that are known, as they stand before their
+// values, in the order in which we write them. They are literals, so that nothing
+// is made of them before a program begins.
+type members []string
 
-func newMembers(names ...string) *members {
-	m := &members{names: names}
-	for _, name := range names {
-		m.keys = append(m.keys, `"`+name+`":`)
-	}
-	return m
-}
+// name is a key without its quotes and colon.
+func name(key string) string { return key[1 : len(key)-2] }
 
 // object is an object whose members are being read.
 type object struct {
 	*scanner
-	known *members
+	known members
 	name  string // of the member whose value is next
 	seen  uint64
 	next  int  // the member that likely follows
@@ -34,7 +27,7 @@ type object struct {
 
 // object begins an object, or a null as an empty one. A member that is known is
 // there once, and under no other name that readers of JSON take for it.
-func (s *scanner) object(known *members) object {
+func (s *scanner) object(known members) object {
 	return object{scanner: s, known: known, ended: !s.opens('{')}
 }
 
@@ -67,11 +60,11 @@ func (o *object) more() bool {
 			continue
 		}
 		if o.seen&(1<<i) != 0 {
-			o.fail(fmt.Errorf("member %q is given twice", o.member(o.known.names[i])))
+			o.fail(fmt.Errorf("member %q is given twice", o.member(name(o.known[i]))))
 			break
 		}
 		o.seen |= 1 << i
-		o.next, o.name = i+1, o.known.names[i]
+		o.next, o.name = i+1, name(o.known[i])
 		o.path = append(o.path, o.name)
 		return true
 	}
@@ -93,13 +86,13 @@ func (s *scanner) closes(bracket byte, begun bool) bool {
 
 // key reads a member's name and the colon, and says which of the known it is,
 // likely next or one behind that. A member that is not known it reads as a whole.
-func (s *scanner) key(known *members, next int) int {
+func (s *scanner) key(known members, next int) int {
 	if s.err != nil {
 		return -1
 	}
 	rest := s.buf[s.pos:]
-	for i := next; i < len(known.keys); i++ { // as we write it
-		if key := known.keys[i]; len(rest) > len(key) && rest[1] == key[1] && string(rest[:len(key)]) == key {
+	for i := next; i < len(known); i++ { // as we write it
+		if key := known[i]; len(rest) > len(key) && rest[1] == key[1] && string(rest[:len(key)]) == key {
 			s.pos += len(key)
 			return i
 		}
@@ -107,13 +100,13 @@ func (s *scanner) key(known *members, next int) int {
 	if !s.must('"', "a member name") {
 		return -1
 	}
-	name := s.quoted()
+	given := s.quoted()
 	if s.err != nil {
 		return -1
 	}
-	i := slices.IndexFunc(known.names, func(n string) bool { return string(name) == n })
-	if i < 0 && slices.ContainsFunc(known.names, func(n string) bool { return strings.EqualFold(n, string(name)) }) {
-		s.fail(fmt.Errorf("member %.40q is not in the right case", name))
+	i := slices.IndexFunc(known, func(key string) bool { return string(given) == name(key) })
+	if i < 0 && slices.ContainsFunc(known, func(key string) bool { return strings.EqualFold(name(key), string(given)) }) {
+		s.fail(fmt.Errorf("member %.40q is not in the right case", given))
 		return -1
 	}
 	if !s.must(':', `":"`) {
