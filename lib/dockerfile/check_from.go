@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"docksmith/lib/suggest"
 )
@@ -239,9 +240,10 @@ func short(s string) string {
 	return printable(s)
 }
 
-// printable is foreign text, quoted if a terminal might obey something in it.
+// printable is foreign text, quoted if a terminal might obey something in it, or
+// it is none.
 func printable(s string) string {
-	if strings.ContainsFunc(s, unicode.IsControl) {
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
 		return strconv.Quote(s)
 	}
 	return s
