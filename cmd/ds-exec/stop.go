@@ -58,10 +58,13 @@ func killCommand() *cli.Command {
 				if err != nil {
 					return "", err
 				}
-				if s.Status != container.Running {
+				if s.Status == container.Running {
+					err = s.Process.Signal(sig)
+				}
+				if s.Status != container.Running || errors.Is(err, os.ErrProcessDone) {
 					return "", fmt.Errorf("kill %s: it is not running", ref)
 				}
-				return ref, s.Process.Signal(sig)
+				return ref, err
 			})
 		},
 	}
