@@ -28,9 +28,8 @@ type volumeReport struct {
 	Containers []string `json:"containers,omitempty"`
 }
 
-func reportOf(stdio *cli.IO, v *volume.Volume) (volumeReport, error) {
-	who, err := users(stdio, "")(v.Name)
-	return volumeReport{v.Record, v.Data(), who}, err
+func reportOf(v *volume.Volume, users map[string][]string) volumeReport {
+	return volumeReport{v.Record, v.Data(), users[v.Name]}
 }
 
 func volumeListCommand() *cli.Command {
@@ -60,15 +59,17 @@ func volumeListCommand() *cli.Command {
 }
 
 func listVolumes(stdio *cli.IO, list []*volume.Volume, quiet, asJSON bool) error {
+	users, err := allUsers(stdio, "")
+	if err != nil {
+		return err
+	}
 	w := tabwriter.NewWriter(stdio.Stdout, 0, 0, 3, ' ', 0)
 	if !quiet && !asJSON {
 		fmt.Fprintln(w, "NAME\tCREATED\tCONTAINERS")
 	}
 	for _, v := range list {
-		r, err := reportOf(stdio, v)
+		r := reportOf(v, users)
 		switch {
-		case err != nil:
-			return err
 		case asJSON:
 			err = stdio.JSON(r)
 		case quiet:
@@ -134,16 +135,16 @@ func volumeInspectCommand() *cli.Command {
 		Name: "inspect", Args: "VOLUME...",
 		Short: "Print volumes as lines of JSON.",
 		Run: func(_ context.Context, stdio *cli.IO, args []string) error {
+			users, err := allUsers(stdio, "")
+			if err != nil {
+				return err
+			}
 			return eachVolume(stdio, args, func(set *volume.Set, name string) error {
 				v, err := set.Get(name)
 				if err != nil {
 					return err
 				}
-				r, err := reportOf(stdio, v)
-				if err != nil {
-					return err
-				}
-				return stdio.JSON(r)
+				return stdio.JSON(reportOf(v, users))
 			})
 		},
 	}

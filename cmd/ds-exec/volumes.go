@@ -223,27 +223,38 @@ func discardVolumes(stdio *cli.IO, list []container.Volume, id string) error {
 	return errors.Join(errs...)
 }
 
-// users gives a function that names the containers with a volume, but for one.
+// users gives a function that names the containers with a volume, but for one, at
+// the moment of the call.
 func users(stdio *cli.IO, except string) func(name string) ([]string, error) {
 	return func(name string) ([]string, error) {
-		t, err := table(stdio)
-		if err != nil {
-			return nil, err
-		}
-		all, err := t.List()
-		if err != nil {
-			return nil, err
-		}
-		var who []string
-		for _, s := range all {
-			has := func(v container.Volume) bool { return v.Name == name }
-			if s.ID == except || !slices.ContainsFunc(s.Volumes, has) {
-				continue
-			}
-			who = append(who, nameOf(s))
-		}
-		return who, nil
+		all, err := allUsers(stdio, except)
+		return all[name], err
 	}
+}
+
+// allUsers names the containers with each volume, but for one container.
+func allUsers(stdio *cli.IO, except string) (map[string][]string, error) {
+	t, err := table(stdio)
+	if err != nil {
+		return nil, err
+	}
+	all, err := t.List()
+	if err != nil {
+		return nil, err
+	}
+	who := map[string][]string{}
+	for _, s := range all {
+		if s.ID == except {
+			continue
+		}
+		for i, v := range s.Volumes {
+			has := func(earlier container.Volume) bool { return earlier.Name == v.Name }
+			if !slices.ContainsFunc(s.Volumes[:i], has) {
+				who[v.Name] = append(who[v.Name], nameOf(s))
+			}
+		}
+	}
+	return who, nil
 }
 
 // nameOf is what people call a container.
