@@ -301,6 +301,8 @@ func TestAnotherProcessIsNotTheContainer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = other.Process.Kill(); _ = other.Wait() }()
+	// The kernel tells to the tick when a process began, and within one gives no id twice.
+	time.Sleep(20 * time.Millisecond)
 	id := b.sh("ds-exec run -d --name web b0 -- sleep 1000")
 	for _, pid := range processes(id) {
 		_ = syscall.Kill(pid, syscall.SIGKILL)

@@ -128,12 +128,12 @@ func (r *runtime) kill(args []string, all bool) error {
 	if all && len(s.Cgroups) > 0 {
 		return sandbox.SignalCgroups(s.Cgroups, sig)
 	}
-	if s.Status != container.Running && s.Status != container.Created {
-		return fmt.Errorf("kill %s: container not running", s.ID) // the words that engines look for
+	err = os.ErrProcessDone
+	if s.Status == container.Running || s.Status == container.Created {
+		err = s.Process.Signal(sig)
 	}
-	err = s.Process.Signal(sig)
 	if errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("kill %s: container not running", s.ID)
+		return fmt.Errorf("kill %s: container not running", s.ID) // the words that engines look for
 	}
 	return err
 }

@@ -58,10 +58,11 @@ func killCommand() *cli.Command {
 				if err != nil {
 					return "", err
 				}
+				err = os.ErrProcessDone
 				if s.Status == container.Running {
 					err = s.Process.Signal(sig)
 				}
-				if s.Status != container.Running || errors.Is(err, os.ErrProcessDone) {
+				if errors.Is(err, os.ErrProcessDone) {
 					return "", fmt.Errorf("kill %s: it is not running", ref)
 				}
 				return ref, err
