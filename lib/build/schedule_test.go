@@ -295,6 +295,42 @@ func TestNoStepBeginsAfterAFailure(t *testing.T) {
 	}
 }
 
+// handOver gives its one slot to who waits for it before the step that had it is
+// through: release returns when the next has begun a command, or after a moment.
+type handOver struct {
+	slot, begun chan struct{}
+}
+
+func (h handOver) Acquire(context.Context) (func(), error) {
+	h.slot <- struct{}{}
+	return func() {
+		<-h.slot
+		select {
+		case <-h.begun:
+		case <-time.After(100 * time.Millisecond):
+		}
+	}, nil
+}
+
+// A step that fails gives its slot to none of the same build.
+func TestFailedStepHandsItsSlotToNone(t *testing.T) {
+	s := newTreeStore(t)
+	jobs := handOver{make(chan struct{}, 1), make(chan struct{})}
+	run := &fakeRunner{started: func(string) {
+		select {
+		case jobs.begun <- struct{}{}:
+		default:
+		}
+	}}
+	file := "FROM base AS a\nRUN fail 7\nFROM base AS b\nRUN fail 8\nFROM scratch\nCOPY --from=a / /\nCOPY --from=b / /\n"
+	if _, err := Build(t.Context(), parse(t, file), Options{Store: s, View: s.mergedView, Runner: run, Jobs: jobs}); err == nil {
+		t.Error("no error")
+	}
+	if run.all != 1 {
+		t.Errorf("executed %q", run.ran)
+	}
+}
+
 // A failed step that stages have in common is reported where the first has it.
 func TestCommonStepFailsForAll(t *testing.T) {
 	s := newTreeStore(t)

@@ -231,7 +231,11 @@ func (b *builder) execute(ctx context.Context, s *stage, w *work) (*cache.Record
 		return nil, err
 	}
 	defer release()
-	return b.makeLayer(ctx, s, w)
+	rec, err := b.makeLayer(ctx, s, w)
+	if err != nil {
+		b.failing.Store(true) // before another step takes the slot
+	}
+	return rec, err
 }
 
 func (b *builder) makeLayer(ctx context.Context, s *stage, w *work) (_ *cache.Record, err error) {
