@@ -67,9 +67,6 @@ const MountSchema = "docksmith.mount/1"
 // Waiting for others ends with ctx.
 func (c *Cache) Mount(ctx context.Context, m Mount) (*HeldMount, error) {
 	dir := filepath.Join(c.dir, mounts, m.name())
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("cache mount %q: %w", m.ID, err)
-	}
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
 		held, err := c.takeMount(ctx, dir, &m)
 		if held != nil || err != nil {
@@ -95,7 +92,7 @@ func (m *Mount) name() string {
 // takeMount takes a directory that is free for this use or makes one. It gives
 // neither directory nor error when others have to end first.
 func (c *Cache) takeMount(ctx context.Context, dir string, m *Mount) (*HeldMount, error) {
-	choosing, err := flock.Open(ctx, filepath.Join(dir, entryLock), flock.Exclusive)
+	choosing, err := lockMount(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
