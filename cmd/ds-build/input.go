@@ -78,6 +78,9 @@ func (o *options) openInputs(ctx context.Context, s *cli.IO, st *store.Store, op
 	if in.index, err = buildctx.OpenIndex(filepath.Join(st.Root(), "cache", "files")); err != nil {
 		return nil, err
 	}
+	if o.paranoid || os.Getenv("DOCKSMITH_PARANOID") != "" {
+		in.index.Distrust()
+	}
 	in.context, err = buildctx.Open(in.dir, buildctx.Options{Ignore: rules, Index: in.index, Uses: in.deps.watch(in.dir)})
 	return in, err
 }

@@ -57,6 +57,7 @@ type options struct {
 	onFail    string
 	limits    limits.Flags
 	noCache   bool
+	paranoid  bool
 	dryRun    bool
 	jobs      int
 	noOverlay bool
@@ -87,6 +88,7 @@ func (o *options) declare(f *cli.Flags) {
 	f.StringVar(&o.target, "target", "", "build `STAGE`, a name or a number, instead of the last")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "build nothing: print which steps are in the cache, and why others are not")
 	f.BoolVar(&o.noCache, "no-cache", false, "run every step, whatever the cache knows")
+	f.BoolVar(&o.paranoid, "paranoid", false, "read and hash every file again, whatever is known of unchanged ones")
 	f.IntVarP(&o.jobs, "jobs", "j", 0, "execute at most `N` steps at the same time; default: as many as make's jobserver or the processors allow")
 	f.StringVar(&o.network, "network", "none", "what RUN steps may reach: `none` or host")
 	f.StringVar(&o.isolation, "isolation", "", "isolate RUN steps as far as `LEVEL` says: full, user, chroot, none, or auto")

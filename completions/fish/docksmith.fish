@@ -35,6 +35,7 @@ complete -c docksmith -n '__fish_seen_subcommand_from build' -l allow -x -a 'net
 complete -c docksmith -n '__fish_seen_subcommand_from build' -l target -x -d 'build STAGE, a name or a number, instead of the last'
 complete -c docksmith -n '__fish_seen_subcommand_from build' -s n -l dry-run -d 'build nothing: print which steps are in the cache, and why others are not'
 complete -c docksmith -n '__fish_seen_subcommand_from build' -l no-cache -d 'run every step, whatever the cache knows'
+complete -c docksmith -n '__fish_seen_subcommand_from build' -l paranoid -d 'read and hash every file again, whatever is known of unchanged ones'
 complete -c docksmith -n '__fish_seen_subcommand_from build' -s j -l jobs -x -d 'execute at most N steps at the same time; default: as many as make\'s jobserver or the processors allow'
 complete -c docksmith -n '__fish_seen_subcommand_from build' -l network -x -a 'none host' -d 'what RUN steps may reach: none or host'
 complete -c docksmith -n '__fish_seen_subcommand_from build' -l isolation -x -a 'full user chroot none auto' -d 'isolate RUN steps as far as LEVEL says: full, user, chroot, none, or auto'

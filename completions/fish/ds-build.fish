@@ -10,6 +10,7 @@ complete -c ds-build -l allow -x -a 'network.host security.insecure' -d 'allow s
 complete -c ds-build -l target -x -d 'build STAGE, a name or a number, instead of the last'
 complete -c ds-build -s n -l dry-run -d 'build nothing: print which steps are in the cache, and why others are not'
 complete -c ds-build -l no-cache -d 'run every step, whatever the cache knows'
+complete -c ds-build -l paranoid -d 'read and hash every file again, whatever is known of unchanged ones'
 complete -c ds-build -s j -l jobs -x -d 'execute at most N steps at the same time; default: as many as make\'s jobserver or the processors allow'
 complete -c ds-build -l network -x -a 'none host' -d 'what RUN steps may reach: none or host'
 complete -c ds-build -l isolation -x -a 'full user chroot none auto' -d 'isolate RUN steps as far as LEVEL says: full, user, chroot, none, or auto'

@@ -14,10 +14,9 @@ import (
 
 // Options of Open.
 type Options struct {
-	Ignore   *Ignore // what is hidden; nil: nothing
-	Index    *Index  // known hashes; nil: every file asked for is read
-	Paranoid bool    // read and hash every file asked for, whatever the index knows
-	Uses     *Uses   // told of what is looked at; nil: nobody
+	Ignore *Ignore // what is hidden; nil: nothing
+	Index  *Index  // known hashes; nil: every file asked for is read
+	Uses   *Uses   // told of what is looked at; nil: nobody
 }
 
 // Context is a directory seen through its ignore rules. Its methods may be

@@ -177,7 +177,7 @@ func (r *Reader) finish() {
 
 // known asks the index.
 func (c *Context) known(info *Info, now int64) ([32]byte, bool) {
-	if c.o.Index == nil || c.o.Paranoid {
+	if c.o.Index == nil {
 		return [32]byte{}, false
 	}
 	return c.o.Index.get(info, now)

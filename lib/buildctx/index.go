@@ -18,12 +18,14 @@ import (
 // kept only if the change time was older, when reading began, than the step of
 // the clock that stamps files: then every later write leaves a later stamp. A
 // change time in the future, which a clock that was set back leaves behind, is
-// never trusted. Two things are beyond it, and Options.Paranoid is for them:
+// never trusted. Two things are beyond it, and Distrust is for them:
 // writes through a shared memory mapping that was already dirty when the file
 // was hashed, and file servers whose clock is off by more than seconds.
 type Index struct {
 	file  string
 	saved *indexFile // as it was at OpenIndex
+
+	distrusted bool
 
 	mu     sync.RWMutex
 	learnt map[fileID]record
@@ -70,6 +72,11 @@ func OpenIndex(file string) (*Index, error) {
 	return &Index{file: file, saved: saved, learnt: map[fileID]record{}, grains: map[uint64]int64{}}, nil
 }
 
+// Distrust makes the index answer no question any more, so that every file asked
+// for is read. What is read is still put into it, over what may have been wrong.
+// It comes before anything else.
+func (x *Index) Distrust() { x.distrusted = true }
+
 // Save adds what was learnt to the file; without news it writes nothing. The
 // index stays usable.
 func (x *Index) Save() error {
@@ -96,6 +103,9 @@ func (x *Index) Close() error {
 
 // get returns the hash of the file that info describes; now is the wall clock.
 func (x *Index) get(info *Info, now int64) ([32]byte, bool) {
+	if x.distrusted {
+		return [32]byte{}, false
+	}
 	id := fileID{info.Ino, info.Dev}
 	r, ok := x.find(id)
 	if !ok || r.size != info.Size || r.mtime != info.MTime || r.ctime != info.CTime || r.ctime > now {
