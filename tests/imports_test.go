@@ -33,6 +33,7 @@ var mayImport = map[string]string{
 	"cache":      "flock oci",
 	"jobs":       "",
 	"verify":     "oci layer store",
+	"compare":    "layer oci store",
 	"fetch":      "dockerfile flock",
 	"build":      "oci plan dockerfile suggest buildctx layer cache rootfs",
 }
@@ -46,7 +47,7 @@ var mayUse = map[string]string{
 	"github.com/mattn/go-isatty":             "cli",
 	"github.com/moby/patternmatcher":         "buildctx",
 	"github.com/moby/profiles/seccomp":       "sandbox",
-	"github.com/opencontainers/go-digest":    "oci store cache build verify cmd",
+	"github.com/opencontainers/go-digest":    "oci store cache build verify compare cmd",
 	"github.com/opencontainers/image-spec":   "oci",
 	"github.com/opencontainers/runtime-spec": "oci sandbox limits store build cmd",
 	"github.com/spf13/pflag":                 "cli",

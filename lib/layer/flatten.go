@@ -233,11 +233,7 @@ func (f *flattener) entry(it item, e *Entry) error {
 	if it.path != it.first {
 		e.Type, e.Linkname, e.Size = TypeLink, it.first, 0
 	}
-	for name := range e.Xattrs {
-		if steering(name) {
-			delete(e.Xattrs, name)
-		}
-	}
+	dropSteering(e)
 	if err := f.w.WriteHeader(e); err != nil || e.Type != TypeFile {
 		return err
 	}

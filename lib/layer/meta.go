@@ -195,6 +195,15 @@ func steering(name string) bool {
 	return name == OwnerXattr || strings.HasPrefix(name, "trusted.overlay.") || strings.HasPrefix(name, "user.overlay.")
 }
 
+// dropSteering leaves e the attributes that a layer may have.
+func dropSteering(e *Entry) {
+	for name := range e.Xattrs {
+		if steering(name) {
+			delete(e.Xattrs, name)
+		}
+	}
+}
+
 func printable(name string) string {
 	return strings.Trim(fmt.Sprintf("%q", name), `"`)
 }

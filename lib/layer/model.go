@@ -14,6 +14,10 @@ import (
 type model struct {
 	root  *node
 	layer int // that is being applied
+
+	keep    bool                    // entries are kept in their bodies
+	implied bool                    // a directory was wanted that no entry had spoken of
+	lost    func(n *node, e *Entry) // told of each name that e takes away; nil: nobody
 }
 
 // body is a file, with as many names as lead to it. ord is the number of its entry
@@ -23,6 +27,7 @@ type body struct {
 	ord   int
 	typ   Type
 	link  string // of a symlink
+	entry *Entry // if the model keeps them
 }
 
 // node is a name in the tree.
@@ -82,6 +87,7 @@ func (m *model) directory(path string, create bool) (*node, error) {
 			return nil, fs.ErrNotExist
 		case c == nil:
 			n = n.put(name, &body{layer: m.layer, ord: -1, typ: TypeDir}, -1)
+			m.implied = true
 		case c.isDir():
 			n = c
 		case c.typ != TypeSymlink:
@@ -122,6 +128,10 @@ func (m *model) apply(e *Entry, ord int) error {
 		return m.remove(e)
 	}
 	b := &body{layer: m.layer, ord: ord, typ: e.Type, link: e.Linkname}
+	if m.keep {
+		dropSteering(e)
+		b.entry = e
+	}
 	if e.Path == "." {
 		m.root.body = b
 		return nil
@@ -146,12 +156,30 @@ func (m *model) apply(e *Entry, ord int) error {
 		}
 		b = t.body
 	}
+	if old != nil {
+		m.lose(old, e)
+	}
 	n.put(base, b, m.layer)
 	return nil
 }
 
+// lose tells of n and all below it, which e replaces.
+func (m *model) lose(n *node, e *Entry) {
+	if m.lost == nil {
+		return
+	}
+	m.lost(n, e)
+	for _, c := range n.sorted() {
+		m.lose(c, e)
+	}
+}
+
 // remove applies a whiteout or an opaque mark.
 func (m *model) remove(e *Entry) error {
+	if dir, _ := splitPath(e.Path); m.keep {
+		_, err := m.directory(dir, false)
+		m.implied = m.implied || isMissing(err)
+	}
 	n, err := m.find(e.Path)
 	if e.Type == TypeOpaque {
 		n, err = m.directory(e.Path, false)
@@ -162,19 +190,27 @@ func (m *model) remove(e *Entry) error {
 	if err != nil {
 		return fmt.Errorf("%q: %w", e.Path, err)
 	}
-	n.prune(m.layer)
+	m.prune(n, e)
 	if e.Type == TypeWhiteout && n.added != m.layer && len(n.children) == 0 {
-		delete(n.parent.children, n.name)
+		m.drop(n, e)
 	}
 	return nil
 }
 
-// prune removes what is below n and was not added by layer.
-func (n *node) prune(layer int) {
-	for name, c := range n.children {
-		c.prune(layer)
-		if c.added != layer && len(c.children) == 0 {
-			delete(n.children, name)
+// prune removes what is below n and was not added by the current layer.
+func (m *model) prune(n *node, e *Entry) {
+	for _, c := range n.children {
+		m.prune(c, e)
+		if c.added != m.layer && len(c.children) == 0 {
+			m.drop(c, e)
 		}
+	}
+}
+
+// drop removes a name that has nothing below it.
+func (m *model) drop(n *node, e *Entry) {
+	delete(n.parent.children, n.name)
+	if m.lost != nil {
+		m.lost(n, e)
 	}
 }
