@@ -31,6 +31,7 @@ var mayImport = map[string]string{
 	"layer":      "rootfs",
 	"store":      "flock oci layer rootfs",
 	"cache":      "flock oci",
+	"dashboard":  "buildlog cache cli container store",
 	"jobs":       "",
 	"verify":     "oci layer store",
 	"compare":    "layer oci store",

@@ -29,7 +29,7 @@ Exit status: 0 done, 1 failed or not there, 2 wrong usage.
 			putCommand(), getCommand(), addLayerCommand(), commitCommand(), tagCommand(),
 			lsCommand(), rmCommand(), inspectCommand(), historyCommand(),
 			importCommand(), exportCommand(), bundleCommand(), unpackCommand(), logsCommand(),
-			gcCommand(), duCommand(), fsckCommand(),
+			gcCommand(), duCommand(), fsckCommand(), dashboardCommand(),
 		},
 	})
 }

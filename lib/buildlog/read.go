@@ -56,6 +56,9 @@ type Step struct {
 	Done    bool
 	Failed  bool
 	Seconds float64
+	// Began and Ended are in seconds from the beginning of the build; Ended is
+	// that of a step that is done.
+	Began, Ended float64
 }
 
 // record is what a listing needs of a record's line, of whatever type.
@@ -69,6 +72,7 @@ type record struct {
 	Failed    bool      `json:"failed"`
 	Cancelled bool      `json:"cancelled"`
 	Seconds   float64   `json:"seconds"`
+	At        float64   `json:"at"`
 	Step      int       `json:"step"`
 	Total     int       `json:"total"`
 	Stage     string    `json:"stage"`
@@ -79,13 +83,26 @@ type record struct {
 }
 
 // List gives the builds, the last begun first.
-func (d *Dir) List() ([]*Build, error) {
+func (d *Dir) List() ([]*Build, error) { return d.Again(nil) }
+
+// Again is List for who has listed before: what was over then is not read again.
+func (d *Dir) Again(before []*Build) ([]*Build, error) {
 	names, err := d.names()
 	if err != nil {
 		return nil, fmt.Errorf("list builds: %w", err)
 	}
+	over := map[string]*Build{}
+	for _, b := range before {
+		if b.State != Running {
+			over[b.ID] = b
+		}
+	}
 	var list []*Build
 	for _, id := range names {
+		if b := over[id]; b != nil {
+			list = append(list, b)
+			continue
+		}
 		b, err := d.read(id)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // removed, or not begun
@@ -152,7 +169,7 @@ func (b *Build) add(r *record) {
 			b.State = Cancelled
 		}
 	case "start":
-		b.Steps = append(b.Steps, Step{Number: r.Step, Total: r.Total, Stage: r.Stage, Line: r.Line, Text: r.Text})
+		b.Steps = append(b.Steps, Step{Number: r.Step, Total: r.Total, Stage: r.Stage, Line: r.Line, Text: r.Text, Began: r.At})
 	case "failure":
 		b.Failure = r.Text
 		if r.File != "" && r.Line > 0 {
@@ -188,7 +205,7 @@ func (s *Step) add(r *record) {
 		s.Log = r.Log
 	}
 	if r.Type == "done" {
-		s.Done, s.Seconds = true, r.Seconds
+		s.Done, s.Seconds, s.Ended = true, r.Seconds, r.At
 	}
 }
 

@@ -16,6 +16,11 @@ func (s *IO) Color(flag string) bool {
 	return on
 }
 
+// ColorOutput is Color for what goes to standard output.
+func (s *IO) ColorOutput(flag string) bool {
+	return wantColor(flag, os.Getenv, Interactive(s.Stdout.file))
+}
+
 // Interactive tells whether f is a terminal on which lines may be redrawn.
 func Interactive(f *os.File) bool {
 	t := os.Getenv("TERM")

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"docksmith/lib/cli"
+	"docksmith/lib/dashboard"
+	"docksmith/lib/store"
+)
+
+func dashboardCommand() *cli.Command {
+	var once bool
+	var interval time.Duration
+	var color string
+	return &cli.Command{
+		Name: "dashboard", Args: "",
+		Short: "Show images, layers, cache, disk, containers and builds on one screen.",
+		Long: `On a terminal the screen is live: q ends it. Elsewhere, or with --once, all of it is
+printed once, in full length.
+
+    ds-store dashboard --once | less`,
+		Flags: func(f *cli.Flags) {
+			f.BoolVar(&once, "once", false, "print it once, though it is a terminal")
+			f.DurationVar(&interval, "interval", 2*time.Second, "look again after `TIME`")
+			f.StringVar(&color, "color", "auto", "colour: `WHEN` is auto, always or never")
+			f.Complete("color", "auto,always,never")
+		},
+		Run: func(ctx context.Context, stdio *cli.IO, args []string) error {
+			if err := operands(args, 0, 0, ""); err != nil {
+				return err
+			}
+			if interval < minInterval {
+				return cli.Usagef("--interval: at least %v", minInterval)
+			}
+			r, err := newReader(stdio)
+			if err != nil {
+				return err
+			}
+			if !once && stdio.Stdout.IsTerminal() && os.Getenv("TERM") != "dumb" {
+				return liveDashboard(ctx, stdio, r, interval, stdio.ColorOutput(color))
+			}
+			return printDashboard(ctx, stdio, r, color)
+		},
+	}
+}
+
+// minInterval keeps the screen from being a load of its own.
+const minInterval = 100 * time.Millisecond
+
+// newReader gives the reader of the state directory, as its owner if some of it
+// belongs to mapped users.
+func newReader(stdio *cli.IO) (r *dashboard.Reader, err error) {
+	err = withStore(stdio, func(s *store.Store) error {
+		r = dashboard.NewReader(s.Root())
+		if !s.HasAnySnapshot() {
+			return nil
+		}
+		return enterUserNamespace(s, stdio)
+	})
+	return r, err
+}
+
+// readTwice looks twice if containers run: what they take of the processor is
+// known from the second look.
+func readTwice(ctx context.Context, r *dashboard.Reader) (*dashboard.Model, error) {
+	m, err := r.Read(time.Now())
+	if err != nil || !m.Runs() {
+		return m, err
+	}
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(250 * time.Millisecond):
+	}
+	return r.Read(time.Now())
+}
+
+func printDashboard(ctx context.Context, stdio *cli.IO, r *dashboard.Reader, color string) error {
+	m, err := readTwice(ctx, r)
+	if err != nil {
+		return err
+	}
+	for _, line := range m.Text(dashboard.TextOptions{Color: stdio.ColorOutput(color)}) {
+		if _, err := fmt.Fprintln(stdio.Stdout, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,11 @@
+//go:build !linux
+
+package main
+
+import "golang.org/x/sys/unix"
+
+// The requests that read and change how a terminal takes keys.
+const (
+	getTermios = unix.TIOCGETA
+	setTermios = unix.TIOCSETAW
+)
