@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
+	"strings"
 
 	"docksmith/lib/cli"
 	"docksmith/lib/oci"
@@ -28,6 +30,7 @@ line on standard output, and so is the verdict on each subject.
 Exit status: 0 proven, 1 refuted, 2 could not tell.
 
     ds-verify image app:v1
+    ds-verify image ./app.tar oci:layout
     ds-layer create rootfs | ds-verify layer
     ds-verify store --json | jq -r 'select(.type == "finding").name'
 `
@@ -40,7 +43,7 @@ func imageCommand() *cli.Command {
 	var out output
 	return &cli.Command{
 		Name: "image", Args: "IMAGE...",
-		Short:      "Prove images: digests, sizes, media types, diff IDs, and the entries of layers.",
+		Short:      "Prove images, in the store or in archives and layouts, from their digests to their layers' entries.",
 		FailStatus: unknown,
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&platform, "platform", "", "look at the image for `OS/ARCH` where there are several")
@@ -58,15 +61,54 @@ func imageCommand() *cli.Command {
 				}
 				o.Platform = &p
 			}
-			return withStore(io, func(s *store.Store) error {
-				var jobs []job
-				for _, ref := range args {
-					jobs = append(jobs, func() (verify.Summary, error) { return verify.Image(ctx, s, ref, o) })
-				}
-				return out.verdicts(io, "image", jobs)
-			})
+			return proveImages(ctx, io, args, o, &out)
 		},
 	}
+}
+
+// proveImages opens the store only for those that are in it.
+func proveImages(ctx context.Context, io *cli.IO, args []string, o verify.ImageOptions, out *output) error {
+	jobs := make([]job, len(args))
+	var s *store.Store
+	for i, ref := range args {
+		if path, ok := imagePath(ref); ok {
+			jobs[i] = func() (verify.Summary, error) { return verify.Path(ctx, path, o) }
+			continue
+		}
+		jobs[i] = func() (verify.Summary, error) { return verify.Image(ctx, s, ref, o) }
+		if s != nil {
+			continue
+		}
+		var err error
+		if s, err = openStore(io); err != nil {
+			return err
+		}
+		defer s.Close()
+	}
+	return out.verdicts(io, "image", jobs)
+}
+
+// imagePath tells an archive or a layout from the name of an image: it begins
+// like a path, or with a word for what it is.
+func imagePath(ref string) (string, bool) {
+	for _, kind := range []string{"oci:", "oci-archive:", "docker-archive:"} {
+		if path, ok := strings.CutPrefix(ref, kind); ok && path != "" {
+			return path, true
+		}
+	}
+	return ref, strings.HasPrefix(ref, "/") || ref == "." || strings.HasPrefix(ref, "./") || strings.HasPrefix(ref, "../") || isArchive(ref)
+}
+
+// isArchive is for files that are called so and are there: "app.tar" may be an
+// image's name as well.
+func isArchive(name string) bool {
+	for _, ext := range []string{".tar", ".tgz", ".tar.gz", ".tar.zst", ".tar.xz", ".tar.bz2"} {
+		if strings.HasSuffix(name, ext) {
+			_, err := os.Stat(name)
+			return err == nil
+		}
+	}
+	return false
 }
 
 func layerCommand() *cli.Command {
@@ -109,12 +151,16 @@ func storeCommand() *cli.Command {
 	}
 }
 
-func withStore(io *cli.IO, work func(*store.Store) error) error {
+func openStore(io *cli.IO) (*store.Store, error) {
 	root, err := io.Root()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s, err := store.Open(root)
+	return store.Open(root)
+}
+
+func withStore(io *cli.IO, work func(*store.Store) error) error {
+	s, err := openStore(io)
 	if err != nil {
 		return err
 	}

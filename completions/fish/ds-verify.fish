@@ -2,7 +2,7 @@
 complete -c ds-verify -f
 complete -c ds-verify -n __fish_use_subcommand -s h -l help -d 'show this help'
 complete -c ds-verify -n __fish_use_subcommand -l version -d 'show the version'
-complete -c ds-verify -n __fish_use_subcommand -a image -d 'Prove images: digests, sizes, media types, diff IDs, and the entries of layers.'
+complete -c ds-verify -n __fish_use_subcommand -a image -d 'Prove images, in the store or in archives and layouts, from their digests to their layers\' entries.'
 complete -c ds-verify -n __fish_use_subcommand -a layer -d 'Prove a layer: one well-formed tar whose entries are safe to apply.'
 complete -c ds-verify -n __fish_use_subcommand -a store -d 'Prove the whole store: every blob and every image, and nothing that is nobody\'s.'
 complete -c ds-verify -n '__fish_seen_subcommand_from image' -l platform -x -d 'look at the image for OS/ARCH where there are several'

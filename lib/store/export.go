@@ -2,7 +2,9 @@ package store
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -110,7 +112,7 @@ func (a *archive) add(img *Image) {
 	}) {
 		return // asked for twice
 	}
-	a.index = append(a.index, entry)
+	a.index = append(a.index, withSum(entry))
 	for i, d := range a.docker {
 		// docker wants one entry per image, with all its names.
 		if d.Config == docker.Config && slices.Equal(d.Layers, docker.Layers) {
@@ -132,6 +134,41 @@ func (a *archive) documents() (map[string][]byte, error) {
 		return nil, err
 	}
 	return map[string][]byte{"index.json": index, "manifest.json": docker, "oci-layout": []byte(layoutDocument)}, nil
+}
+
+// ArchiveProblem compares the documents of an archive that Export wrote: what
+// manifest.json says of names must be what index.json does, whose entries have
+// sums. It says nothing of an archive of another tool.
+func ArchiveProblem(index, docker []byte) string {
+	var idx oci.Index
+	var list []dockerArchiveEntry
+	if json.Unmarshal(index, &idx) != nil || json.Unmarshal(docker, &list) != nil {
+		return ""
+	}
+	names := map[string]bool{}
+	for _, d := range idx.Manifests {
+		if d.Annotations[annotationSum] == "" {
+			return ""
+		}
+		if n := entryName(d); n != "" {
+			names[n] = true
+		}
+	}
+	for _, e := range list {
+		for _, tag := range e.RepoTags {
+			if !names[tag] {
+				return fmt.Sprintf("the name %q is not in index.json", tag)
+			}
+			delete(names, tag)
+		}
+	}
+	if len(names) > 0 {
+		return fmt.Sprintf("lacks the name %q of index.json", slices.Sorted(maps.Keys(names))[0])
+	}
+	if form, err := oci.Marshal(list); err != nil || !bytes.Equal(form, docker) {
+		return "it is not in the form in which it was written"
+	}
+	return ""
 }
 
 func (s *Store) writeArchive(ctx context.Context, w io.Writer, blobs map[digest.Digest]oci.Descriptor, files map[string][]byte, at time.Time) error {

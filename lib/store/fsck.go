@@ -69,6 +69,13 @@ func (c *checker) images(ctx context.Context) error {
 		return err
 	}
 	defer c.store.shared.unlock()
+	raw, err := os.ReadFile(c.store.path(fileIndex))
+	if err != nil {
+		return err
+	}
+	for _, problem := range IndexProblems(raw) {
+		c.add("layout", fileIndex, "%s", problem)
+	}
 	idx, err := c.store.readIndex()
 	if err != nil {
 		c.add("layout", fileIndex, "%v", err)
@@ -129,7 +136,7 @@ func (c *checker) manifest(name string, desc oci.Descriptor) {
 		c.add("image", name, "config: %v", err)
 		return
 	}
-	layers, err := pairLayers(m, cfg)
+	layers, err := PairLayers(m, cfg)
 	if err != nil {
 		c.add("image", name, "%v", err)
 		return
@@ -144,8 +151,12 @@ func (c *checker) manifest(name string, desc oci.Descriptor) {
 // layout looks for files that nobody made on purpose.
 func (c *checker) layout() error {
 	s := c.store
-	if raw, err := os.ReadFile(s.path(fileLayout)); err != nil || !strings.Contains(string(raw), `"1.0.0"`) {
-		c.add("layout", fileLayout, "is not that of version 1.0.0")
+	raw, err := os.ReadFile(s.path(fileLayout))
+	if err != nil {
+		return err
+	}
+	if problem := LayoutProblem(raw); problem != "" {
+		c.add("layout", fileLayout, "%s", problem)
 	}
 	if err := c.strays("oci", "layout", func(n string) bool { return n == "oci-layout" || n == "index.json" || n == "blobs" }); err != nil {
 		return err

@@ -212,7 +212,7 @@ func (s *Store) readDocuments(img *Image) error {
 	if img.Config, err = oci.DecodeImage(img.RawConfig); err != nil {
 		return err
 	}
-	if img.Layers, err = pairLayers(img.Manifest, img.Config); err != nil {
+	if img.Layers, err = PairLayers(img.Manifest, img.Config); err != nil {
 		return err
 	}
 	held := []digest.Digest{img.Descriptor.Digest, img.Manifest.Config.Digest}
@@ -222,8 +222,9 @@ func (s *Store) readDocuments(img *Image) error {
 	return s.Hold(held...)
 }
 
-// pairLayers joins the layers of a manifest with the diff IDs of its config.
-func pairLayers(m oci.Manifest, c oci.Image) ([]oci.Layer, error) {
+// PairLayers joins the layers of a manifest with the diff IDs of its config. What
+// does not fit together is an error.
+func PairLayers(m oci.Manifest, c oci.Image) ([]oci.Layer, error) {
 	if len(m.Layers) != len(c.RootFS.DiffIDs) {
 		return nil, fmt.Errorf("%d layers and %d diff IDs", len(m.Layers), len(c.RootFS.DiffIDs))
 	}

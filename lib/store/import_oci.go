@@ -167,7 +167,7 @@ func (in *incoming) readManifest(ctx context.Context, raw []byte, c *candidate, 
 	if err != nil {
 		return err
 	}
-	layers, err := pairLayers(m, cfg)
+	layers, err := PairLayers(m, cfg)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.desc.Digest, err)
 	}

@@ -277,7 +277,7 @@ func newEntry(t tagging, created time.Time) oci.Descriptor {
 		d.Annotations[oci.AnnotationRefName] = t.name
 		d.Annotations[oci.AnnotationImageName] = t.name
 	}
-	return d
+	return withSum(d)
 }
 
 func entryCreated(d oci.Descriptor) (time.Time, bool) {

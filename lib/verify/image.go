@@ -21,8 +21,9 @@ type ImageOptions struct {
 
 // Image proves the image that ref names: digest and size of manifest, config
 // and layers, their media types, the number of layers against the config's diff
-// IDs and history, each diff ID against the layer's content, and what Layer
-// proves. A ref that names nothing is an error, not a finding.
+// IDs and history, each diff ID against the layer's content, what the config says
+// against the specification and against the machine its programs are for, and what
+// Layer proves. A ref that names nothing is an error, not a finding.
 func Image(ctx context.Context, s *store.Store, ref string, o ImageOptions) (Summary, error) {
 	sum := Summary{Subject: ref}
 	desc, err := s.Resolve(ref)
@@ -36,25 +37,44 @@ func Image(ctx context.Context, s *store.Store, ref string, o ImageOptions) (Sum
 		return sum, err
 	}
 	sum.Digest = img.Descriptor.Digest
-	sum.Blobs = 2
-	sum.Bytes = img.Descriptor.Size + img.Manifest.Config.Size
+	err = sum.image(ctx, s, img, o.Found)
+	return sum, err
+}
+
+// blobs are where an image's layers are. A reader proves its blob at its end.
+type blobs interface {
+	Open(oci.Descriptor) (io.ReadCloser, error)
+}
+
+// image proves an image whose documents were read and proven.
+func (sum *Summary) image(ctx context.Context, from blobs, img *store.Image, found Found) error {
+	sum.Blobs += 2
+	sum.Bytes += img.Descriptor.Size + img.Manifest.Config.Size
+	for _, problem := range configProblems(img.Config) {
+		sum.note(found, Finding{Area: "config", Name: img.Manifest.Config.Digest.String(), Problem: problem})
+	}
+	m := newMachine(img.Config)
 	for i, l := range img.Layers {
-		if err := sum.layer(ctx, s, l, o.Found); err != nil {
-			return sum, fmt.Errorf("verify %s: layer %d: %w", ref, i+1, err)
+		if err := sum.layer(ctx, from, l, m, found); err != nil {
+			return fmt.Errorf("verify %s: layer %d: %w", sum.Subject, i+1, err)
 		}
 	}
-	return sum, nil
+	if problem := m.problem(); problem != "" {
+		sum.note(found, Finding{Area: "config", Name: img.Manifest.Config.Digest.String(), Problem: problem})
+	}
+	return nil
 }
 
 // layer proves one layer of an image.
-func (sum *Summary) layer(ctx context.Context, s *store.Store, l oci.Layer, found Found) error {
+func (sum *Summary) layer(ctx context.Context, from blobs, l oci.Layer, m *machine, found Found) error {
 	name := l.Digest.String()
-	blob, err := s.Open(l.Descriptor)
+	blob, err := from.Open(l.Descriptor)
 	if err != nil {
 		return sum.judge(ctx, found, "layer", name, err)
 	}
 	defer blob.Close()
 	w := newWalk(name, found)
+	w.machine = m
 	err = w.read(ctx, blob)
 	// The blob proves itself at its end, which a decompressor need not reach.
 	if _, end := io.Copy(io.Discard, blob); errors.Is(end, store.ErrCorrupt) {

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -69,6 +70,7 @@ type walk struct {
 	entries     int64
 	seed        maphash.Seed
 	seen        map[uint64]mark
+	machine     *machine // nil: programs may be for any
 }
 
 // mark is what is known of a path.
@@ -95,17 +97,26 @@ func (w *walk) read(ctx context.Context, blob io.Reader) error {
 	}
 	defer tar.Close()
 	w.compression = c
-	for e, err := range layer.Entries(io.TeeReader(tar, w.hash)) {
-		if err != nil {
-			return err
+	rd := layer.NewReader(io.TeeReader(tar, w.hash), layer.ReaderOptions{})
+	for {
+		e, err := rd.Next()
+		if err == io.EOF {
+			return nil
 		}
-		if err := ctx.Err(); err != nil {
+		if err = cmp.Or(err, ctx.Err()); err != nil {
 			return err
 		}
 		w.entries++
 		w.entry(e)
+		if w.machine.asks(e) {
+			head := make([]byte, elfHead)
+			n, err := io.ReadFull(rd, head)
+			if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+				return err
+			}
+			w.machine.look(e, head[:n])
+		}
 	}
-	return nil
 }
 
 func (w *walk) add(format string, args ...any) {
