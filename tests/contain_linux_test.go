@@ -28,9 +28,26 @@ var containedPrograms = []contained{
 	{"filler of shared memory", "--shm-size 4m", `dd if=/dev/zero of=/dev/shm/f bs=1M`, false, "1", []string{"No space left on device", `(?m)^4\+0 records out$`}},
 	{"filler of a file system in memory", "--tmpfs /scratch:size=4m", `dd if=/dev/zero of=/scratch/f bs=1M`, false, "1", []string{"No space left on device", `(?m)^4\+0 records out$`}},
 	{"filler of /dev", "", `dd if=/dev/zero of=/dev/f bs=1M`, false, "1", []string{"No space left on device", `(?m)^6[34]\+0 records out$`}},
-	{"filler of the disk by one file", "--ulimit fsize=4194304", `dd if=/dev/zero of=/f bs=1M`, false, "153", nil},
-	{"leaker of descriptors", "--ulimit nofile=40:40", `i=3; while :; do eval "exec $i<&0"; i=$((i+1)); done`, false, "1", []string{"Too many open files"}},
+	{"filler of the disk by one file", "--ulimit fsize=4194304", `exec dd if=/dev/zero of=/f bs=1M`, false, "153",
+		[]string{`(?m)^ds-exec run: killed: file size limit of 4 MiB: process 2 \(dd\)$`}},
+	{"filler of the disk", "--storage-size 4m", `dd if=/dev/zero of=/f bs=64k`, false, "1",
+		[]string{"No space left on device", `(?m)^ds-exec run: refused: storage of 4 MiB is full: process [23] \(dd\) (was writing /f, which had 4 MiB|had written [0-9]+ bytes)$`}},
+	{"filler of the disk that cleans up", "--storage-size 4m", `exec 3>/f; cat /dev/zero >&3; rm /f; exec 3>&-; echo tidy`, false, "0",
+		[]string{"tidy", `(?m)^ds-exec run: refused: storage of 4 MiB was full: process [23] \((sh|cat)\) was writing /f, which had 4 MiB$`}},
+	{"filler of the disk by a pipe", "--storage-size 4m", `yes | head -c 8000000 >/f; exit 3`, false, "3",
+		[]string{`(?m)^ds-exec run: refused: storage of 4 MiB is full: process [34] \(head\) `}},
+	{"leaker of descriptors", "--ulimit nofile=40:40", `i=3; while :; do eval "exec $i<&0"; i=$((i+1)); done`, false, "1",
+		[]string{"Too many open files", `(?m)^ds-exec run: reached: limit of 40 descriptors: process 2 \(sh\)$`}},
+	{"leaker of descriptors in the background", "--ulimit nofile=40:40", leakInBackground, false, "0",
+		[]string{`(?m)^ds-exec run: reached: limit of 40 descriptors: process [0-9]+ \(sh\)$`}},
+	{"user of some descriptors", "--ulimit nofile=40:40", `i=3; while [ $i -lt 30 ]; do eval "exec $i<&0"; i=$((i+1)); done; sh -c 'ulimit -n 4; exec 3<&0; exit 0'; echo fine`, false, "0", []string{`^fine\nstatus 0$`}},
 }
+
+// leakInBackground ends, and with that its container, when a child of it has all the
+// descriptors that it may have.
+const leakInBackground = `mkfifo /full
+sh -c 'exec 0<>/full; i=3; while [ $i -lt 40 ]; do eval "exec $i</"; i=$((i+1)); done; read x' &
+until [ "$(ls /proc/$!/fd | wc -l)" = 40 ]; do sleep 0.01; done`
 
 // TestGreedyProgramsAreContained runs each while a second container works, which
 // must not notice.

@@ -20,6 +20,7 @@ type container struct {
 	filter func() ([]unix.SockFilter, error) // waits for the compiler
 	mounts []*mount
 	cgroup *cgroup // nil without limits
+	watch  *watch  // nil without limits of its
 	first  victim  // its command, where that may be killed for a limit
 
 	joins    []join         // namespaces that others made

@@ -23,6 +23,8 @@ type launch struct {
 	socket int      // for descriptors, both ways
 	begun  []int    // file systems that the process began
 	theirs int      // the number of the socket in the process
+
+	announces bool // its end, to who listens
 }
 
 // close lets the process go that still waits, which then fails.
@@ -44,7 +46,7 @@ func (p *process) start(begin []string) (_ *launch, err error) {
 		return nil, err
 	}
 	defer r.Close()
-	l := &launch{ready: w, socket: -1}
+	l := &launch{ready: w, socket: -1, announces: p.announces}
 	stdio, dups, err := p.streams()
 	defer closeAll(dups)
 	if err == nil {
@@ -138,7 +140,7 @@ func (p *process) begin(prog *program, stdio [3]int, ready, socket int, begin []
 		prog.send(socket, free)
 		prog.add("close "+fstype, unix.SYS_CLOSE, uintptr(free))
 	}
-	if !p.terminal {
+	if !p.terminal && !p.announces {
 		prog.add("close socket", unix.SYS_CLOSE, uintptr(socket))
 	}
 	s := prog.add("wait for the start", unix.SYS_READ, uintptr(ready), pointer(prog, make([]byte, 1)), 1)
@@ -174,6 +176,9 @@ func (p *process) finish(l *launch) error {
 	cwd := place(prog.arena, make([]byte, unix.PathMax))
 	inside := prog.add("verify working directory "+p.cwd, unix.SYS_GETCWD, uintptr(unsafe.Pointer(&cwd[0])), unix.PathMax)
 	inside.kind, inside.buf = absolute, &cwd[0]
+	if p.announces && !p.noNew {
+		p.announce(prog, l.theirs)
+	}
 	if p.filter != nil && !p.noNew {
 		p.release(prog)
 		prog.seccomp(p.filter)
@@ -182,6 +187,9 @@ func (p *process) finish(l *launch) error {
 	prog.unmask()
 	if p.noNew {
 		prog.prctl("set no_new_privs", unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+		if p.announces {
+			p.announce(prog, l.theirs)
+		}
 	}
 	if p.filter == nil || p.noNew {
 		p.release(prog)
@@ -219,10 +227,10 @@ func (p *process) release(prog *program) {
 }
 
 // send passes a descriptor over a socket.
-func (p *program) send(socket, fd int) {
+func (p *program) send(socket, fd int) *step {
 	msg := p.message()
 	copy(unsafe.Slice(msg.Control, msg.Controllen), unix.UnixRights(fd))
-	p.add("send descriptor", unix.SYS_SENDMSG, uintptr(socket), uintptr(unsafe.Pointer(msg)), 0)
+	return p.add("send descriptor", unix.SYS_SENDMSG, uintptr(socket), uintptr(unsafe.Pointer(msg)), 0)
 }
 
 // receive takes a descriptor from a socket: it is the lowest that is free.

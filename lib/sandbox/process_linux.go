@@ -37,6 +37,8 @@ type process struct {
 	newFlags int  // of the namespaces that it makes with that
 	keyring  bool // the caller's session keyring instead of one of its own
 
+	announces bool // its end, as those do that come of it
+
 	threshold int   // the file that it executes the command from, or -1
 	unfit     error // what keeps it from executing anything
 }
@@ -99,7 +101,7 @@ func (c *container) readProcess() (*process, error) {
 	p := &process{
 		argv: sp.Args, env: sp.Env, cwd: path.Clean(sp.Cwd), umask: 0o022, noNew: sp.NoNewPrivileges,
 		cgroupNS: c.newNamespace(specs.CgroupNamespace), stdio: [3]*os.File{c.opts.Stdin, c.opts.Stdout, c.opts.Stderr},
-		terminal: sp.Terminal, preserve: c.opts.PreserveFDs, keyring: c.opts.SharedKeyring, gate: -1, enter: -1, root: -1, threshold: -1,
+		terminal: sp.Terminal, preserve: c.opts.PreserveFDs, keyring: c.opts.SharedKeyring, announces: c.farewells(), gate: -1, enter: -1, root: -1, threshold: -1,
 	}
 	if p.outlives = c.outlives; c.gate != nil {
 		p.gate, p.outlives = int(c.gate.Fd()), true

@@ -114,7 +114,9 @@ func (p *process) takeTerminal(prog *program, socket int) {
 		prog.add("set standard streams", unix.SYS_DUP3, free, fd, 0)
 	}
 	prog.add("close terminal", unix.SYS_CLOSE, free)
-	prog.add("close socket", unix.SYS_CLOSE, uintptr(socket))
+	if !p.announces {
+		prog.add("close socket", unix.SYS_CLOSE, uintptr(socket))
+	}
 	prog.add("make session", unix.SYS_SETSID)
 	prog.add("control terminal", unix.SYS_IOCTL, 0, unix.TIOCSCTTY, 0)
 }

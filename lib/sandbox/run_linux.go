@@ -32,6 +32,7 @@ func Run(ctx context.Context, b *Bundle, o Options) (Result, error) {
 	}
 	killed := c.cgroup.watchVictims()
 	res, err := c.run(ctx, func(t *thread) error { return t.make(c) })
+	c.watch.end()
 	victims := killed.end(err == nil && c.cgroup.killed())
 	if len(victims) == 0 && res.Signal == int(unix.SIGKILL) {
 		victims = []victim{c.first}
@@ -42,13 +43,17 @@ func Run(ctx context.Context, b *Bundle, o Options) (Result, error) {
 		}
 	}
 	c.hooksAfter()
-	c.storageVerdict(&res)
+	c.watch.verdict(&res, c.opts.Storage)
+	if c.storage.fd >= 0 {
+		c.storage.close()
+	}
 	if err != nil {
 		return failed, err
 	}
 	if c.cgroup != nil {
 		c.cgroup.verdict(&res, c.first, victims)
 	}
+	c.signalVerdict(&res)
 	return res, nil
 }
 
@@ -85,6 +90,7 @@ func (c *container) attend(ctx context.Context, t *thread) (res Result, err erro
 	if err := c.hooksStart(t.command.pid); err != nil {
 		return res, errors.Join(err, t.abandon())
 	}
+	c.watch = c.startWatch(t)
 	if err := c.admit(t.command); err != nil {
 		return res, err
 	}
@@ -97,7 +103,9 @@ func (c *container) attend(ctx context.Context, t *thread) (res Result, err erro
 	if c.outlives {
 		return Result{}, nil
 	}
-	c.first = c.cgroup.candidate(t.command.pid)
+	if c.namesCommand() {
+		c.first = nameProcess(t.command.pid)
+	}
 	return c.await(ctx, t.command.pid, !t.ownTTY)
 }
 
@@ -125,6 +133,9 @@ func (c *container) admit(l *launch) error {
 	err := c.prepareOutside(l.pid)
 	if err == nil {
 		_, err = l.ready.Write([]byte{1})
+	}
+	if err == nil {
+		c.watch.listen(l)
 	}
 	l.close()
 	serr := l.started()

@@ -71,15 +71,3 @@ func (l *layers) open(at int, name string) (int, error) {
 	}
 	return fd, err
 }
-
-// storageVerdict tells if the storage is full, and closes it.
-func (c *container) storageVerdict(res *Result) {
-	if c.storage.fd < 0 {
-		return
-	}
-	defer c.storage.close()
-	var fs unix.Statfs_t
-	if unix.Fstatfs(c.storage.fd, &fs) == nil && (fs.Bfree == 0 || fs.Ffree == 0) {
-		res.Verdicts = append(res.Verdicts, "refused: storage of "+Size(c.opts.Storage)+" is full")
-	}
-}

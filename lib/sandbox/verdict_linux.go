@@ -129,17 +129,27 @@ func (v *victims) end(oom bool) []victim {
 	return v.list
 }
 
-// candidate is who is named for a limit when nobody says who ran into it: the
-// container's command.
-func (g *cgroup) candidate(pid int) (x victim) {
-	if g == nil || g.memoryDir() == "" && g.pidsDir() == "" {
-		return x
+// namesCommand tells whether the container's command is to be asked for its name,
+// for a limit that it may run into when nobody says who did.
+func (c *container) namesCommand() bool {
+	_, files := c.asked("RLIMIT_FSIZE")
+	_, time := c.asked("RLIMIT_CPU")
+	return files || time || c.cgroup != nil && c.cgroup.memoryDir()+c.cgroup.pidsDir() != ""
+}
+
+// signalVerdict tells of a limit for which the kernel has sent the command a signal
+// of its own.
+func (c *container) signalVerdict(res *Result) {
+	text := ""
+	if size, ok := c.asked("RLIMIT_FSIZE"); ok && res.Signal == int(unix.SIGXFSZ) {
+		text = "file size limit of " + Size(int64(size))
 	}
-	x.pid = pid
-	x.inside, _ = insidePID(pid)
-	name, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
-	x.name = strings.TrimSpace(string(name))
-	return x
+	if seconds, ok := c.asked("RLIMIT_CPU"); ok && res.Signal == int(unix.SIGXCPU) {
+		text = fmt.Sprintf("processor time limit of %d seconds", seconds)
+	}
+	if text != "" {
+		res.Verdicts = append(res.Verdicts, "killed: "+text+": "+c.first.String())
+	}
 }
 
 func (x victim) String() string {
@@ -197,10 +207,14 @@ func (g *cgroup) verdict(res *Result, first victim, killed []victim) {
 }
 
 func memoryVerdict(limit int64, killed []victim) string {
-	text := "killed: memory limit of " + Size(limit)
-	for i, x := range killed {
+	return "killed: memory limit of " + Size(limit) + listVictims(killed)
+}
+
+// listVictims names some, behind a colon.
+func listVictims(list []victim) (text string) {
+	for i, x := range list {
 		if i == 3 {
-			return fmt.Sprintf("%s, and %d more", text, len(killed)-i)
+			return fmt.Sprintf("%s, and %d more", text, len(list)-i)
 		}
 		text += map[bool]string{true: ": ", false: ", "}[i == 0] + x.String()
 	}
