@@ -27,7 +27,7 @@ Exit status: 0 done, 1 failed or not there, 2 wrong usage.
     ds-cache history app:v1`,
 		Commands: []*cli.Command{
 			keyCommand(), putCommand(), getCommand(), rmCommand(), lsCommand(), showCommand(),
-			whyCommand(), diffCommand(), statsCommand(), historyCommand(), pruneCommand(), fetchCommand(),
+			whyCommand(), diffCommand(), statsCommand(), historyCommand(), pruneCommand(), mountsCommand(), fetchCommand(),
 		},
 	})
 }

@@ -23,6 +23,7 @@ type MountDir struct {
 	Number int    // which of its directories
 	Dir    string
 	ID     string // what the user calls the mount; "" if its note cannot be read
+	Base   string // as Mount.Base
 	Used   time.Time
 }
 
@@ -40,13 +41,13 @@ func (c *Cache) MountDirs() ([]MountDir, error) {
 		if err != nil {
 			continue // removed meanwhile, or a stranger
 		}
-		id := noteID(dir)
+		note := readMountNote(dir)
 		for _, e := range inside {
 			number, err := strconv.Atoi(e.Name())
 			if err != nil || !e.IsDir() {
 				continue
 			}
-			d := MountDir{Name: n.Name(), Number: number, Dir: filepath.Join(dir, e.Name()), ID: id}
+			d := MountDir{Name: n.Name(), Number: number, Dir: filepath.Join(dir, e.Name()), ID: note.ID, Base: note.Base}
 			st, err := os.Lstat(d.Dir + ".lock")
 			if err != nil {
 				st, err = e.Info() // made, and not in use yet
@@ -64,20 +65,33 @@ func (c *Cache) MountDirs() ([]MountDir, error) {
 	return list, nil
 }
 
-func noteID(dir string) string {
-	raw, err := os.ReadFile(filepath.Join(dir, noteName))
-	if err != nil {
-		return ""
-	}
-	var note struct {
-		ID string `json:"id"`
-	}
-	_ = json.Unmarshal(raw, &note) // of one that cannot be read nothing is known
-	return note.ID
+// mountNote says what a mount's directory is for.
+type mountNote struct {
+	Schema string `json:"schema"`
+	ID     string `json:"id"`
+	Base   string `json:"base,omitempty"`
 }
 
-// InUse reports whether a step has the directory.
+func readMountNote(dir string) (note mountNote) {
+	raw, err := os.ReadFile(filepath.Join(dir, noteName))
+	if err == nil {
+		_ = json.Unmarshal(raw, &note) // of one that cannot be read nothing is known
+	}
+	return note
+}
+
+// InUse reports whether somebody has the directory, or chooses one of the mount
+// just now: a step that finds the lock taken, if only to be looked at, would make
+// another directory.
 func (d MountDir) InUse() bool {
+	choosing, err := os.Open(filepath.Join(filepath.Dir(d.Dir), entryLock))
+	if err != nil {
+		return false
+	}
+	defer choosing.Close()
+	if free, err := flock.Try(choosing, flock.Exclusive); err != nil || !free {
+		return err == nil
+	}
 	f, err := os.Open(d.Dir + ".lock")
 	if err != nil {
 		return false

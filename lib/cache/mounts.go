@@ -169,12 +169,7 @@ func (c *Cache) makeMount(ctx context.Context, dir, path string, m *Mount) error
 			return err
 		}
 	}
-	note := struct {
-		Schema string `json:"schema"`
-		ID     string `json:"id"`
-		Base   string `json:"base,omitempty"`
-	}{MountSchema, m.ID, m.Base}
-	if err := c.publishJSON(filepath.Join(dir, noteName), note); err != nil {
+	if err := c.publishJSON(filepath.Join(dir, noteName), mountNote{MountSchema, m.ID, m.Base}); err != nil {
 		return err
 	}
 	return os.Rename(temp, path)
