@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -103,14 +102,14 @@ func listText(w io.Writer, e *layer.Entry) error {
 	if e.Type == layer.TypeChar || e.Type == layer.TypeBlock {
 		size = fmt.Sprintf("%d,%d", e.Major, e.Minor)
 	}
-	path := escape(e.Path)
+	path := cli.Escape(e.Path)
 	switch e.Type {
 	case layer.TypeDir:
 		path += "/"
 	case layer.TypeSymlink:
-		path += " -> " + escape(e.Linkname)
+		path += " -> " + cli.Escape(e.Linkname)
 	case layer.TypeLink:
-		path += " link to " + escape(e.Linkname)
+		path += " link to " + cli.Escape(e.Linkname)
 	}
 	// Owner and size share a width, as tar(1) has it, without looking ahead.
 	owner := fmt.Sprintf("%d/%d", e.UID, e.GID)
@@ -146,28 +145,3 @@ func modeText(e *layer.Entry) string {
 	}
 	return string(b)
 }
-
-// escape shows a name on one line of a terminal, whatever is in it.
-func escape(s string) string {
-	if utf8.ValidString(s) && strings.IndexFunc(s, hidden) < 0 {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); {
-		r, n := utf8.DecodeRuneInString(s[i:])
-		switch {
-		case r == '\\':
-			b.WriteString(`\\`)
-		case hidden(r) || r == utf8.RuneError && n == 1:
-			for _, c := range []byte(s[i : i+n]) {
-				fmt.Fprintf(&b, `\%03o`, c)
-			}
-		default:
-			b.WriteString(s[i : i+n])
-		}
-		i += n
-	}
-	return b.String()
-}
-
-func hidden(r rune) bool { return r == '\\' || !strconv.IsPrint(r) }

@@ -87,7 +87,7 @@ type Difference struct {
 
 // LayerItem is a layer as a Difference has it.
 type LayerItem struct {
-	Digest    digest.Digest `json:"digest"`
+	Digest    digest.Digest `json:"digest,omitempty"` // absent for a layer in docker's archives
 	DiffID    digest.Digest `json:"diffID"`
 	Size      int64         `json:"size"`
 	CreatedBy string        `json:"createdBy,omitempty"`

@@ -140,14 +140,12 @@ func environment(m map[string]json.RawMessage) error {
 		return fmt.Errorf("config.Env: %w", err)
 	}
 	byName := map[string]string{}
-	var names []string
 	for _, kv := range list {
 		name, value, ok := strings.Cut(kv, "=")
 		if _, twice := byName[name]; twice || !ok || name == "" {
 			return nil
 		}
 		byName[name] = value
-		names = append(names, name)
 	}
 	var err error
 	if config["Env"], err = oci.Marshal(byName); err == nil {
