@@ -12,7 +12,7 @@ import (
 )
 
 func dashboardCommand() *cli.Command {
-	var once bool
+	var once, html bool
 	var interval time.Duration
 	var color string
 	return &cli.Command{
@@ -21,9 +21,11 @@ func dashboardCommand() *cli.Command {
 		Long: `On a terminal the screen is live: q ends it. Elsewhere, or with --once, all of it is
 printed once, in full length.
 
-    ds-store dashboard --once | less`,
+    ds-store dashboard --once | less
+    ds-store dashboard --html >page.html`,
 		Flags: func(f *cli.Flags) {
 			f.BoolVar(&once, "once", false, "print it once, though it is a terminal")
+			f.BoolVar(&html, "html", false, "print one page of HTML that needs nothing else")
 			f.DurationVar(&interval, "interval", 2*time.Second, "look again after `TIME`")
 			f.StringVar(&color, "color", "auto", "colour: `WHEN` is auto, always or never")
 			f.Complete("color", "auto,always,never")
@@ -35,9 +37,18 @@ printed once, in full length.
 			if interval < minInterval {
 				return cli.Usagef("--interval: at least %v", minInterval)
 			}
+			if html && (once || stdio.Flags.Changed("interval") || stdio.Flags.Changed("color")) {
+				return cli.Usagef("--html: no other option goes with it")
+			}
+			if html && stdio.Stdout.IsTerminal() {
+				return cli.WithHint(cli.Usagef("a page of HTML is not sent to a terminal"), "redirect it: docksmith dashboard --html >page.html")
+			}
 			r, err := newReader(stdio)
 			if err != nil {
 				return err
+			}
+			if html {
+				return writePage(ctx, stdio, r)
 			}
 			if !once && stdio.Stdout.IsTerminal() && os.Getenv("TERM") != "dumb" {
 				return liveDashboard(ctx, stdio, r, interval, stdio.ColorOutput(color))
@@ -89,4 +100,12 @@ func printDashboard(ctx context.Context, stdio *cli.IO, r *dashboard.Reader, col
 		}
 	}
 	return nil
+}
+
+func writePage(ctx context.Context, stdio *cli.IO, r *dashboard.Reader) error {
+	m, err := readTwice(ctx, r)
+	if err != nil {
+		return err
+	}
+	return m.WritePage(stdio.Stdout)
 }

@@ -158,6 +158,7 @@ complete -c ds-store -n '__fish_seen_subcommand_from fsck' -l json -d 'print one
 complete -c ds-store -n '__fish_seen_subcommand_from fsck' -s h -l help -d 'show this help'
 complete -c ds-store -n '__fish_seen_subcommand_from fsck' -l version -d 'show the version'
 complete -c ds-store -n '__fish_seen_subcommand_from dashboard' -l once -d 'print it once, though it is a terminal'
+complete -c ds-store -n '__fish_seen_subcommand_from dashboard' -l html -d 'print one page of HTML that needs nothing else'
 complete -c ds-store -n '__fish_seen_subcommand_from dashboard' -l interval -x -d 'look again after TIME'
 complete -c ds-store -n '__fish_seen_subcommand_from dashboard' -l color -x -a 'auto always never' -d 'colour: WHEN is auto, always or never'
 complete -c ds-store -n '__fish_seen_subcommand_from dashboard' -s h -l help -d 'show this help'

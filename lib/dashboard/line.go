@@ -21,7 +21,7 @@ const (
 	work   look = "33"
 	cached look = "35"
 	bad    look = "31"
-	data   look = "34"
+	data   look = "36"
 )
 
 // line is a line of text in pieces.
@@ -131,10 +131,10 @@ func bytesText(n int64) string {
 		return fmt.Sprintf("%dB", n)
 	}
 	f, unit := float64(n), 0
-	for ; f >= 999.5 && unit < 4; unit++ {
+	for ; f >= 999.5; unit++ {
 		f /= 1000
 	}
-	return fmt.Sprintf("%.3g%s", f, []string{"B", "kB", "MB", "GB", "TB"}[unit])
+	return fmt.Sprintf("%.3g%s", f, []string{"B", "kB", "MB", "GB", "TB", "PB", "EB"}[unit])
 }
 
 // ago is a span of time in one unit.

@@ -131,5 +131,14 @@ func (n *Node) by() string {
 	if len(n.Layers) == 0 {
 		return ""
 	}
-	return oneLine(n.Layers[len(n.Layers)-1].By)
+	return madeBy(n.Layers[len(n.Layers)-1])
+}
+
+// madeBy is the instruction that made a layer, without what all of them have.
+func madeBy(l *Layer) string {
+	text := strings.TrimSuffix(oneLine(l.By), " # buildkit")
+	if command, ok := strings.CutPrefix(text, "RUN /bin/sh -c "); ok {
+		return "RUN " + command
+	}
+	return text
 }
