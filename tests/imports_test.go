@@ -35,7 +35,9 @@ var mayImport = map[string]string{
 	"jobs":       "",
 	"verify":     "oci layer store",
 	"compare":    "layer oci store",
-	"fetch":      "dockerfile flock",
+	"fetch":      "dockerfile fetched",
+	"fetched":    "flock",
+	"keep":       "buildlog cache container fetched flock oci store",
 	"build":      "oci plan dockerfile suggest buildctx layer cache rootfs",
 }
 
@@ -48,12 +50,12 @@ var mayUse = map[string]string{
 	"github.com/mattn/go-isatty":             "cli",
 	"github.com/moby/patternmatcher":         "buildctx",
 	"github.com/moby/profiles/seccomp":       "sandbox",
-	"github.com/opencontainers/go-digest":    "oci store cache build verify compare cmd",
+	"github.com/opencontainers/go-digest":    "oci store cache build verify compare keep cmd",
 	"github.com/opencontainers/image-spec":   "oci",
 	"github.com/opencontainers/runtime-spec": "oci sandbox limits store build cmd",
 	"github.com/spf13/pflag":                 "cli",
 	"github.com/ulikunitz/xz":                "layer",
-	"golang.org/x/sys":                       "fetch rootfs sandbox container layer store buildctx cache jobs cmd",
+	"golang.org/x/sys":                       "fetched rootfs sandbox container layer store buildctx cache jobs cmd",
 	"github.com/zeebo/blake3":                "buildctx cache",
 }
 

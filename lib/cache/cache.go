@@ -65,10 +65,10 @@ func readRecord(path, key string) (*Record, error) {
 
 // useGrain is how exactly the last use of a record is known. Finer would cost
 // cached builds a write for every step.
-const useGrain = 24 * time.Hour
+const useGrain = time.Hour
 
 // Touch notes that the record of a key was used, for those who remove what is
-// used least. It writes at most once a day.
+// used least. It writes at most once an hour.
 func (c *Cache) Touch(key string) error {
 	digits, err := checkKey(key)
 	if err != nil {

@@ -34,7 +34,7 @@ type Record struct {
 	// Result is whatever else the step gave; its form is the build's affair.
 	Result json.RawMessage `json:"result,omitempty"`
 
-	// Used is when it was last used, to the day. It is known of listed records
+	// Used is when it was last used, to the hour. It is known of listed records
 	// only and is no part of the document.
 	Used time.Time `json:"-"`
 }

@@ -24,12 +24,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-
-	"docksmith/lib/flock"
-
-	"golang.org/x/sys/unix"
 )
 
 // DefaultMaxBytes is the largest file, and the largest repository, by default.
@@ -91,49 +86,4 @@ func (o Options) progress(bytes, total int64) {
 func nameOf(address string) string {
 	sum := sha256.Sum256([]byte(address))
 	return hex.EncodeToString(sum[:])
-}
-
-// lock makes the directory dir and excludes others from it until the returned
-// file is closed.
-func lock(dir, name string) (*os.File, error) {
-	return lockFile(dir, name, func(f *os.File) (bool, error) { return true, flock.Lock(f, flock.Exclusive) })
-}
-
-// tryLock is lock, but gives nil where it would have to wait.
-func tryLock(dir, name string) (*os.File, error) {
-	return lockFile(dir, name, func(f *os.File) (bool, error) { return flock.Try(f, flock.Exclusive) })
-}
-
-func lockFile(dir, name string, lock func(*os.File) (bool, error)) (*os.File, error) {
-	path := filepath.Join(dir, name)
-	for {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, err
-		}
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
-		if errors.Is(err, os.ErrNotExist) {
-			continue // the directory was just removed
-		}
-		if err != nil {
-			return nil, err
-		}
-		ok, err := lock(f)
-		if err != nil {
-			err = &os.PathError{Op: "lock", Path: path, Err: err}
-		}
-		if err != nil || !ok {
-			f.Close()
-			return nil, err
-		}
-		// Who held it may have removed it with all that it guards.
-		ours, err := f.Stat()
-		now, lerr := os.Lstat(path)
-		if err == nil && lerr == nil && os.SameFile(ours, now) {
-			return f, nil
-		}
-		f.Close()
-		if err != nil {
-			return nil, err
-		}
-	}
 }

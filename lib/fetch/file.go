@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"docksmith/lib/dockerfile"
+	"docksmith/lib/fetched"
 )
 
 // File is a fetched file.
@@ -85,7 +86,7 @@ func (k *Kept) file(ctx context.Context, address string, o Options) (*File, erro
 	anonymous := *u
 	anonymous.User = nil
 	name := nameOf(anonymous.String())
-	unlock, err := lock(filepath.Join(k.dir, "urls"), name+".lock")
+	unlock, err := fetched.Lock(filepath.Join(k.dir, "urls"), name+".lock")
 	if err != nil {
 		return nil, err
 	}

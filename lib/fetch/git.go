@@ -17,6 +17,7 @@ import (
 	"unicode"
 
 	"docksmith/lib/dockerfile"
+	"docksmith/lib/fetched"
 )
 
 // repository is a bare mirror of a remote repository, and how git is run on it.
@@ -176,11 +177,11 @@ func (k *Kept) mirror(remote *dockerfile.Remote, o Options) (*repository, *os.Fi
 		r.url = anonymous.String()
 	}
 	dir := filepath.Join(k.dir, "git", nameOf(r.url))
-	unlock, err := lock(dir, "lock")
+	unlock, err := fetched.Lock(dir, "lock")
 	if err != nil {
 		return nil, nil, err
 	}
-	touch(filepath.Join(dir, "lock")) // for Prune
+	fetched.Touch(filepath.Join(dir, "lock")) // for Prune
 	r.dir = filepath.Join(dir, "repo")
 	return r, unlock, nil
 }

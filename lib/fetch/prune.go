@@ -2,21 +2,17 @@ package fetch
 
 import (
 	"cmp"
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"docksmith/lib/fetched"
 )
 
 // DefaultUnused is for how long something fetched stays that nobody asks for.
 const DefaultUnused = 30 * 24 * time.Hour
-
-// graceTime is for how long what was used stays in any case: the build that
-// fetched it may still read it.
-const graceTime = time.Hour
 
 // PruneOptions of Prune.
 type PruneOptions struct {
@@ -36,9 +32,7 @@ type Pruned struct {
 	Name  string
 	Bytes int64
 
-	path string
-	used time.Time
-	git  bool
+	thing fetched.Thing
 }
 
 // Prune removes what was not used for long, and what else is left of it. It may
@@ -49,7 +43,7 @@ func (k *Kept) Prune(o PruneOptions) ([]Pruned, error) {
 		return nil, err
 	}
 	slices.SortFunc(list, func(a, b Pruned) int {
-		return cmp.Or(a.used.Compare(b.used), strings.Compare(a.Name, b.Name))
+		return cmp.Or(a.thing.Used.Compare(b.thing.Used), strings.Compare(a.Name, b.Name))
 	})
 	var total int64
 	for _, p := range list {
@@ -57,14 +51,18 @@ func (k *Kept) Prune(o PruneOptions) ([]Pruned, error) {
 	}
 	var removed []Pruned
 	for _, p := range list {
-		age := time.Since(p.used)
+		age := time.Since(p.thing.Used)
 		tooMuch := o.MaxBytes > 0 && total > o.MaxBytes
-		if age < o.Unused && !tooMuch || age < min(graceTime, o.Unused) {
+		if age < o.Unused && !tooMuch || age < min(fetched.Grace, o.Unused) {
 			continue
 		}
-		if ok, err := k.remove(p, o.DryRun); err != nil {
-			return removed, err
-		} else if ok {
+		ok := o.DryRun
+		if !ok {
+			if ok, err = k.kept().Remove(p.thing); err != nil {
+				return removed, err
+			}
+		}
+		if ok {
 			total -= p.Bytes
 			removed = append(removed, p)
 		}
@@ -76,82 +74,19 @@ func (k *Kept) Prune(o PruneOptions) ([]Pruned, error) {
 	return removed, k.pruneURLs()
 }
 
+func (k *Kept) kept() fetched.Dir { return fetched.New(k.dir) }
+
 // list finds all files and mirrors.
 func (k *Kept) list() (list []Pruned, err error) {
-	for _, pattern := range []string{"sha256/??/*", "git/*"} {
-		names, err := filepath.Glob(filepath.Join(k.dir, pattern))
-		if err != nil {
-			return nil, err
-		}
-		for _, name := range names {
-			st, err := os.Lstat(name)
-			if err != nil {
-				continue // removed meanwhile
-			}
-			p := Pruned{path: name, used: st.ModTime(), Bytes: st.Size(), git: st.IsDir()}
-			if p.Name, err = filepath.Rel(k.dir, name); err != nil {
-				return nil, err
-			}
-			stamp := k.stamp(filepath.Base(name))
-			if p.git {
-				stamp, p.Bytes = filepath.Join(name, "lock"), sizeOf(name)
-			}
-			if st, err := os.Lstat(stamp); err == nil && (p.git || st.ModTime().After(p.used)) {
-				p.used = st.ModTime()
-			}
-			list = append(list, p)
-		}
+	things, err := k.kept().List()
+	for _, t := range things {
+		list = append(list, Pruned{Name: t.Name, Bytes: sizeOf(t.Path), thing: t})
 	}
-	return list, nil
+	return list, err
 }
 
-// stamp is the file whose time says when a file was last used. The file's own
-// does not: the index of files knows its hash by that.
-func (k *Kept) stamp(digits string) string { return filepath.Join(k.dir, "used", digits) }
-
-// use notes that a kept file is used. A cache that cannot be written is only
-// pruned sooner.
-func (k *Kept) use(digest string) {
-	name := k.stamp(strings.TrimPrefix(digest, "sha256:"))
-	touch(name)
-	if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
-		if f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
-			f.Close()
-		} else if os.MkdirAll(filepath.Dir(name), 0o700) == nil {
-			_ = os.WriteFile(name, nil, 0o600)
-		}
-	}
-}
-
-func touch(name string) {
-	now := time.Now()
-	_ = os.Chtimes(name, now, now)
-}
-
-// remove removes one; false if it is in use.
-func (k *Kept) remove(p Pruned, dry bool) (bool, error) {
-	if dry {
-		return true, nil
-	}
-	if !p.git {
-		err := os.Remove(p.path)
-		_ = os.Remove(k.stamp(filepath.Base(p.path)))
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
-		return err == nil, err
-	}
-	held, err := tryLock(p.path, "lock")
-	if held == nil || err != nil {
-		return false, err
-	}
-	defer held.Close()
-	// The lock last: without it another could begin to fill the mirror.
-	if err := os.RemoveAll(filepath.Join(p.path, "repo")); err != nil {
-		return false, err
-	}
-	return true, os.RemoveAll(p.path)
-}
+// use notes that a kept file is used.
+func (k *Kept) use(digest string) { k.kept().Use(strings.TrimPrefix(digest, "sha256:")) }
 
 // pruneURLs forgets what URLs gave that is not there any more.
 func (k *Kept) pruneURLs() error {
@@ -165,7 +100,7 @@ func (k *Kept) pruneURLs() error {
 		if k.recorded(record).Digest != "" {
 			continue
 		}
-		held, err := tryLock(dir, filepath.Base(name))
+		held, err := fetched.TryLock(dir, filepath.Base(name))
 		if err != nil {
 			return err
 		}

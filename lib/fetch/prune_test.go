@@ -47,7 +47,7 @@ func TestPruneFiles(t *testing.T) {
 		}
 		paths[name] = f.Path
 		ago(t, f.Path, 1000*time.Hour) // says nothing: it was used since
-		ago(t, k.stamp(filepath.Base(f.Path)), time.Duration(3-i)*10*time.Hour)
+		ago(t, k.kept().Stamp(filepath.Base(f.Path)), time.Duration(3-i)*10*time.Hour)
 	}
 	rel := func(name string) string {
 		r, _ := filepath.Rel(k.dir, paths[name])

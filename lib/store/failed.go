@@ -79,7 +79,7 @@ func (s *Store) collectFailed(young time.Time, dryRun bool, bin *trash, res *GCR
 	return s.dropFailed(young, func(l leftover) error {
 		defer l.release()
 		n, _ := diskUsage(l.path, map[inode]bool{}) // what cannot be measured may still be removed
-		res.Temps, res.Bytes = append(res.Temps, l.path), res.Bytes+n
+		res.Temps, res.Bytes = append(res.Temps, Leftover{l.path, n}), res.Bytes+n
 		if dryRun {
 			return nil
 		}

@@ -78,7 +78,7 @@ func TestFailedContainersAreCollected(t *testing.T) {
 	}
 	for _, o := range []GCOptions{{Grace: failedFor}, {DryRun: true}} {
 		res, err := s.GC(t.Context(), o)
-		if err != nil || !there(young) || o.DryRun && (len(res.Temps) != 1 || res.Temps[0] != young || res.Bytes == 0) {
+		if err != nil || !there(young) || o.DryRun && (len(res.Temps) != 1 || res.Temps[0].Path != young || res.Bytes == 0) {
 			t.Errorf("%+v: %+v, %v", o, res, err)
 		}
 	}

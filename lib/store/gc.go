@@ -34,10 +34,16 @@ type GCOptions struct {
 // GCResult is what a collection removed, or would remove.
 type GCResult struct {
 	Images    []digest.Digest // entries without a name
-	Blobs     []digest.Digest
-	Snapshots []digest.Digest
-	Temps     []string // work of processes that are gone, and what failed commands left
-	Bytes     int64    // disk space of all of it
+	Blobs     []Piece
+	Snapshots []Piece
+	Temps     []Leftover // work of processes that are gone, and what failed commands left
+	Bytes     int64      // disk space of all of it
+}
+
+// Leftover is a directory or a file that belongs to nobody any more.
+type Leftover struct {
+	Path  string
+	Bytes int64
 }
 
 // roots is what must stay.
@@ -63,7 +69,7 @@ func (s *Store) GC(ctx context.Context, o GCOptions) (res GCResult, err error) {
 	dead, err := s.collect(ctx, o, bin, &res)
 	for _, l := range dead {
 		n, _ := diskUsage(l.path, map[inode]bool{}) // what cannot be measured may still be removed
-		res.Temps, res.Bytes = append(res.Temps, l.path), res.Bytes+n
+		res.Temps, res.Bytes = append(res.Temps, Leftover{l.path, n}), res.Bytes+n
 		if o.DryRun {
 			l.release()
 			continue
@@ -109,7 +115,7 @@ func (s *Store) collect(ctx context.Context, o GCOptions, bin *trash, res *GCRes
 		return nil, err
 	}
 	if !o.DryRun {
-		if err := errors.Join(s.sweepLinks(), s.sweepNotes(), s.sweepAside(bin)); err != nil {
+		if err := errors.Join(s.sweepLinks(), s.sweepNotes(), s.sweepUsed(), s.sweepAside(bin)); err != nil {
 			return nil, err
 		}
 	}
@@ -138,15 +144,8 @@ func (s *Store) dropUnnamed(ctx context.Context, young time.Time, dryRun bool, r
 // roots collects what index entries, leases and bundles need. Entries for which
 // skip answers true do not count. The caller has gc.lock exclusively.
 func (s *Store) roots(skip func(oci.Descriptor) bool) (roots, error) {
-	keep := newRoots()
-	held, err := s.leased()
+	keep, err := s.inUse()
 	if err != nil {
-		return keep, err
-	}
-	for d := range held {
-		keep.keep(d)
-	}
-	if err := s.bundleRoots(keep); err != nil {
 		return keep, err
 	}
 	idx, err := s.readIndex()
@@ -161,6 +160,25 @@ func (s *Store) roots(skip func(oci.Descriptor) bool) (roots, error) {
 		}
 	}
 	return keep, nil
+}
+
+// inUse collects what leases and bundles need. The caller has gc.lock
+// exclusively.
+func (s *Store) inUse() (roots, error) {
+	keep := newRoots()
+	held, err := s.leased()
+	if err != nil {
+		return keep, err
+	}
+	for d := range held {
+		keep.keep(d)
+	}
+	return keep, s.eachBundle(func(_ string, chains []digest.Digest) error {
+		for _, c := range chains {
+			keep.snapshots[c] = true
+		}
+		return nil
+	})
 }
 
 func entryOrDigest(d oci.Descriptor) string {
@@ -214,26 +232,13 @@ func (s *Store) keepLayer(diffID digest.Digest, keep roots) {
 	}
 }
 
-// bundleRoots keeps the snapshots that bundles stand on: those in containers/
-// and those registered by RegisterBundle. A registered bundle that is gone is
-// forgotten.
-func (s *Store) bundleRoots(keep roots) error {
-	configs, err := filepath.Glob(s.path(dirContainers, "*", "config.json"))
+// eachBundle calls f with each bundle and the snapshots it stands on: those in
+// containers/ and those registered by RegisterBundle. A registered bundle that
+// is gone is forgotten.
+func (s *Store) eachBundle(f func(dir string, chains []digest.Digest) error) error {
+	configs, err := s.bundleConfigs()
 	if err != nil {
 		return err
-	}
-	registered, err := os.ReadDir(s.path(dirBundles))
-	if err != nil {
-		return err
-	}
-	for _, r := range registered {
-		link := s.path(dirBundles, r.Name())
-		config := filepath.Join(link, "config.json")
-		if _, err := os.Stat(config); errors.Is(err, fs.ErrNotExist) {
-			os.Remove(link)
-			continue
-		}
-		configs = append(configs, config)
 	}
 	for _, c := range configs {
 		lowers, err := bundleLowers(c)
@@ -243,13 +248,42 @@ func (s *Store) bundleRoots(keep roots) error {
 		if err != nil {
 			return fmt.Errorf("bundle %s: %w", filepath.Dir(c), err)
 		}
+		var chains []digest.Digest
 		for _, l := range lowers {
 			if filepath.Dir(l) == s.path(dirSnapshots) {
-				keep.snapshots[digest.NewDigestFromEncoded(digest.SHA256, filepath.Base(l))] = true
+				chains = append(chains, digest.NewDigestFromEncoded(digest.SHA256, filepath.Base(l)))
 			}
+		}
+		if err := f(filepath.Dir(c), chains); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func (s *Store) bundleConfigs() ([]string, error) {
+	configs, err := filepath.Glob(s.path(dirContainers, "*", "config.json"))
+	if err != nil {
+		return nil, err
+	}
+	registered, err := os.ReadDir(s.path(dirBundles))
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range registered {
+		link := s.path(dirBundles, r.Name())
+		dir, err := os.Readlink(link)
+		if err != nil {
+			continue
+		}
+		config := filepath.Join(dir, "config.json")
+		if _, err := os.Stat(config); errors.Is(err, fs.ErrNotExist) {
+			os.Remove(link)
+			continue
+		}
+		configs = append(configs, config)
+	}
+	return configs, nil
 }
 
 func bundleLowers(config string) ([]string, error) {
@@ -271,8 +305,8 @@ func (s *Store) sweepBlobs(keep roots, young time.Time, dryRun bool, res *GCResu
 		if keep.blobs[d] || info.ModTime().After(young) {
 			return nil
 		}
-		res.Blobs = append(res.Blobs, d)
-		res.Bytes += allocated(info)
+		res.Blobs = append(res.Blobs, Piece{d, Allocated(info), info.ModTime()})
+		res.Bytes += Allocated(info)
 		if dryRun {
 			return nil
 		}
@@ -287,11 +321,11 @@ func (s *Store) sweepSnapshots(keep roots, young time.Time, dryRun bool, bin *tr
 		if keep.snapshots[chain] || changed(info).After(young) {
 			return nil
 		}
-		res.Snapshots = append(res.Snapshots, chain)
 		n, err := diskUsage(s.snapshotPath(chain), map[inode]bool{})
 		if err != nil {
 			return err
 		}
+		res.Snapshots = append(res.Snapshots, Piece{chain, n, s.snapshotUsed(chain, info)})
 		res.Bytes += n
 		if dryRun {
 			return nil

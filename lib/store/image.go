@@ -59,6 +59,7 @@ func (s *Store) Image(ref string, p *oci.Platform) (*Image, error) {
 	}
 	img.Name = entryName(entry)
 	img.Created = s.created(entry)
+	s.useBlob(entry.Digest)
 	return img, nil
 }
 

@@ -27,11 +27,16 @@ func (s *Store) snapshotPath(chain digest.Digest) string {
 
 // HasSnapshot reports whether the snapshot of chain is there.
 func (s *Store) HasSnapshot(chain digest.Digest) bool {
+	_, ok := s.statSnapshot(chain)
+	return ok
+}
+
+func (s *Store) statSnapshot(chain digest.Digest) (fs.FileInfo, bool) {
 	if oci.ValidDigest(chain) != nil {
-		return false
+		return nil, false
 	}
 	st, err := os.Lstat(s.snapshotPath(chain))
-	return err == nil && st.IsDir()
+	return st, err == nil && st.IsDir()
 }
 
 // HasSnapshots reports whether a stack of layers, bottom first, is unpacked
@@ -65,10 +70,10 @@ func (s *Store) Snapshots(ctx context.Context, layers []oci.Layer) ([]string, er
 	}
 	var lowers []string
 	for i, l := range layers {
-		if !s.HasSnapshot(chains[i]) {
-			if err := s.unpack(ctx, l, chains[i], lowers); err != nil {
-				return nil, fmt.Errorf("unpack layer %s: %w", l.Digest, err)
-			}
+		if info, ok := s.statSnapshot(chains[i]); ok {
+			s.useSnapshot(chains[i], info)
+		} else if err := s.unpack(ctx, l, chains[i], lowers); err != nil {
+			return nil, fmt.Errorf("unpack layer %s: %w", l.Digest, err)
 		}
 		lowers = slices.Insert(lowers, 0, s.snapshotPath(chains[i]))
 	}

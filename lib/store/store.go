@@ -66,6 +66,7 @@ const (
 	dirUnsynced   = "state/unsynced"
 	dirLayers     = "state/layers"
 	dirBundles    = "state/bundles"
+	dirUsed       = "state/used"
 
 	fileLayout    = "oci/oci-layout"
 	fileIndex     = "oci/index.json"

@@ -72,18 +72,26 @@ func diskUsage(path string, seen map[inode]bool) (int64, error) {
 			}
 			seen[key] = true
 		}
-		sum += allocated(info)
+		sum += Allocated(info)
 		return nil
 	})
 	return sum, errors.Join(err, denied)
 }
 
-// allocated is the disk space of one file.
-func allocated(info fs.FileInfo) int64 {
+// Allocated is the disk space of one file.
+func Allocated(info fs.FileInfo) int64 {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		return st.Blocks * 512
 	}
 	return info.Size()
+}
+
+// fileNumber tells a file from another of its name, where the system has that.
+func fileNumber(info fs.FileInfo) uint64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Ino
+	}
+	return 0
 }
 
 // owner of a file, where the system has the notion.
