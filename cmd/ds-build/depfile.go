@@ -58,6 +58,10 @@ func (d *depfile) file(name string) {
 	}
 }
 
+// absent takes note of a file that would have been read: its directory changes
+// when it comes.
+func (d *depfile) absent(name string) { d.file(filepath.Dir(name)) }
+
 // watch gives what a context that is opened tells of its files.
 func (d *depfile) watch(dir string) *buildctx.Uses {
 	if d == nil {
@@ -74,7 +78,7 @@ func (d *depfile) write(ctx context.Context, st *images) error {
 	if d == nil {
 		return nil
 	}
-	all := d.files
+	all := slices.Clone(d.files)
 	for _, used := range d.dirs {
 		for _, p := range used.uses.List() {
 			all = append(all, filepath.Join(used.dir, p))
@@ -146,13 +150,18 @@ func makeName(name string) string {
 // fileTimeGrain is by how much the times of files are behind the clock: a tick.
 const fileTimeGrain = 4 * time.Millisecond
 
-// stamp gives the target, which was written, the time at which the build began, if
-// something has changed since then: so that is newer, and seen by the next make.
+// stamp gives the target, which was written, a time after that of its directory,
+// which may be one that the image depends on. If something has changed since the
+// build began it is the time of that: so the change is newer, and seen by the next
+// make.
 func (d *depfile) stamp(name string) error {
-	if d == nil || !d.changed {
+	if d == nil {
 		return nil
 	}
-	at := d.began.Add(-fileTimeGrain)
+	at := time.Now()
+	if d.changed {
+		at = d.began.Add(-fileTimeGrain)
+	}
 	return os.Chtimes(name, at, at)
 }
 

@@ -114,6 +114,7 @@ func (in *inputs) readPlan(s *cli.IO, file string) (string, error) {
 		if _, err := os.Lstat(filepath.Join(in.dir, name)); err == nil {
 			return in.readFile(name)
 		}
+		in.deps.absent(filepath.Join(in.dir, name))
 	}
 	return "", fmt.Errorf("find a Dockerfile in the context: no %s", strings.Join(fileNames, ", no "))
 }
@@ -205,6 +206,7 @@ func (in *inputs) ignoreRules(file string) (*buildctx.Ignore, error) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
+		in.deps.absent(file + ".dockerignore")
 	}
 	return readIgnore(in.dir, in.deps)
 }
@@ -218,6 +220,7 @@ func readIgnore(dir string, deps *depfile) (*buildctx.Ignore, error) {
 	defer root.Close()
 	f, err := root.OpenFile(".dockerignore", openFlags, 0)
 	if errors.Is(err, fs.ErrNotExist) {
+		deps.absent(filepath.Join(dir, ".dockerignore"))
 		return nil, nil
 	}
 	if err != nil {

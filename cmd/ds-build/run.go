@@ -227,7 +227,7 @@ func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
 		return nil, err
 	}
 	defer further.close()
-	if b.settings.secrets, err = readSecrets(b.o.secrets); err != nil {
+	if b.settings.secrets, err = readSecrets(b.o.secrets, b.in.deps); err != nil {
 		return nil, err
 	}
 	if b.settings.agents, err = agents(b.o.ssh); err != nil {

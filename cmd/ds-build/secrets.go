@@ -18,7 +18,7 @@ import (
 // readSecrets reads what --secret names: id=NAME with src=FILE or env=VARIABLE,
 // or with neither the variable, else the file, of that name. A variable that is
 // not set is no secret.
-func readSecrets(flags []string) (map[string][]byte, error) {
+func readSecrets(flags []string, deps *depfile) (map[string][]byte, error) {
 	secrets := map[string][]byte{}
 	if len(flags) > 0 {
 		if err := sandbox.HideMemory(); err != nil {
@@ -38,6 +38,9 @@ func readSecrets(flags []string) (map[string][]byte, error) {
 		}
 		if secrets[id], err = readSecret(file); err != nil {
 			return nil, fmt.Errorf("read secret %s: %w", id, err)
+		}
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() { // a pipe would always be new
+			deps.file(file)
 		}
 	}
 	return secrets, nil
