@@ -10,8 +10,9 @@ import (
 
 // element is an element of HTML or SVG. Its text and the values of its
 // attributes may be foreign: they are escaped when it is written, and there is
-// no way around that but for [element.raw]. The names are ours. It takes the
-// place of html/template, which would be most of the program.
+// no way around that but for [element.style]. The names are ours. It takes the
+// place of html/template, which would make the program larger by a fifth and
+// allocate 18 kB at each start of it, whatever that is for.
 type element struct {
 	name  string
 	attrs []string // name, value, name, value
