@@ -36,6 +36,8 @@ type journal struct {
 	context string // as it was given
 	opened  bool   // the first record is written
 
+	recheck *rechecker // nil: no hit is done again
+
 	read, written int64 // bytes, of the steps that are done
 
 	mu      sync.Mutex             // guards outputs: steps of several stages begin and end at once
@@ -103,6 +105,11 @@ func (j *journal) event(e build.Event) {
 		j.log.Flush() // what follows may take long, and somebody may follow
 	}
 	j.show.event(e)
+	if e.Type == build.EventCheck {
+		j.mu.Lock()
+		delete(j.outputs, e.Log)
+		j.mu.Unlock()
+	}
 	if e.Type == build.EventDone {
 		j.read, j.written = j.read+e.Read, j.written+e.Written
 		j.mu.Lock()
@@ -152,6 +159,12 @@ func (j *journal) end(ctx context.Context, r *build.Result, err error) error {
 	switch {
 	case err == nil:
 		last.Digest, last.Hits, last.Misses = r.Descriptor.Digest.String(), r.Hits, r.Misses
+		if j.recheck != nil {
+			last.Checked, last.Different, last.Seed = r.Checked, r.Different, j.recheck.seed
+		}
+		if r.Different > 0 {
+			last.Status = 1
+		}
 	case errors.Is(err, context.Canceled):
 		last.Failed, last.Cancelled = true, true
 	default:

@@ -100,6 +100,10 @@ func (l *live) event(e build.Event) {
 				s.output = visible(fetchLine(e))
 			}
 		}
+	case build.EventCheck:
+		for _, line := range checkedLines(e) {
+			l.show(visible(line) + "\n")
+		}
 	case build.EventWarning:
 		l.show(visible(warningText(l.s.Name, e)) + "\n")
 	case build.EventDone:

@@ -53,7 +53,9 @@ type options struct {
 	progress  string
 	color     string
 	rules     string
-	check     bool
+	check     bool    // the Dockerfile, and build nothing
+	recheck   float64 // how much of what hits is done again, if rechecks
+	rechecks  bool
 	onFail    string
 	limits    limits.Flags
 	noCache   bool
@@ -107,7 +109,8 @@ func (o *options) declare(f *cli.Flags) {
 	f.StringVar(&o.color, "color", "auto", "colour the progress: `auto`, always or never")
 	f.StringVar(&o.onFail, "on-fail", "", "after a step that failed, run `COMMAND` with sh -c and DOCKSMITH_BUNDLE and others set")
 	f.BoolVar(&o.noOverlay, "no-overlay", false, "compare trees instead of using an overlay file system")
-	f.BoolVar(&o.check, "check", false, "print what the checks find, and build nothing")
+	f.Var(checkFlag{o}, "check", "print what the checks find, and build nothing; --check=N% builds, and does N% of the steps in the cache again to compare")
+	f.Lookup("check").NoOptDefVal = "true"
 	f.StringVar(&o.rules, "check-rules", "", "use `RULES` instead of the file's check directive, as skip=NAME,NAME or error=true")
 	o.limits.Declare(f)
 	f.Complete("file", "file")

@@ -53,6 +53,13 @@ func (l *lines) event(e build.Event) {
 		}
 	case build.EventFetch:
 		l.line(" ---> %s", fetchLine(e))
+	case build.EventCheck:
+		for i, line := range checkedLines(e) {
+			if i == 0 && e.Check.Same {
+				line = l.prefix(e.Step, 0) + line
+			}
+			l.line("%s", line)
+		}
 	case build.EventWarning:
 		l.line("%s", warningText(l.s.Name, e))
 	case build.EventDone:

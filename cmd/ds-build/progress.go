@@ -118,6 +118,9 @@ func (discard) Write(p []byte) (int, error) { return len(p), nil }
 func (discard) Close() error { return nil }
 
 func (q *silence) event(e build.Event) {
+	if e.Type == build.EventCheck && !e.Check.Same {
+		fmt.Fprintln(q.s.Stderr, strings.Join(checkedLines(e), "\n"))
+	}
 	if e.Type == build.EventWarning && e.Rule == "" && !strings.HasPrefix(e.Text, "build argument") {
 		q.s.Warnf("%s", e.Text)
 	}

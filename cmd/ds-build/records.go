@@ -54,6 +54,9 @@ type endRecord struct {
 	Digest    string  `json:"digest,omitempty"`
 	Hits      int     `json:"hits,omitempty"`
 	Misses    int     `json:"misses,omitempty"`
+	Checked   int     `json:"checked,omitempty"`
+	Different int     `json:"different,omitempty"`
+	Seed      string  `json:"seed,omitempty"`
 	Failed    bool    `json:"failed,omitempty"`
 	Cancelled bool    `json:"cancelled,omitempty"`
 	Status    int     `json:"status,omitempty"`

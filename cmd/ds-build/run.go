@@ -29,6 +29,9 @@ func (o *options) run(ctx context.Context, s *cli.IO, args []string) error {
 	if err := o.checkJobs(s); err != nil {
 		return err
 	}
+	if o.rechecks && (o.dryRun || o.noCache || o.check) {
+		return cli.Usagef("--check=N%%: --check, --dry-run and --no-cache leave nothing to compare")
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	shown, err := watch(s, cancel)
@@ -43,7 +46,10 @@ func (o *options) run(ctx context.Context, s *cli.IO, args []string) error {
 	if o.check { // nothing was built, and there is nothing to tell of it
 		return err
 	}
-	return j.end(ctx, result, err)
+	if err := j.end(ctx, result, err); err != nil {
+		return err
+	}
+	return j.checked(result)
 }
 
 func (o *options) build(ctx context.Context, s *cli.IO, j *journal, operand string) (_ *build.Result, err error) {
@@ -76,6 +82,9 @@ func (o *options) build(ctx context.Context, s *cli.IO, j *journal, operand stri
 	j.tags = settings.tags
 	if !o.check && !o.dryRun {
 		j.keep(st)
+	}
+	if o.rechecks {
+		j.recheck = newRechecker(o, st)
 	}
 	in, err := o.openInputs(ctx, s, st, operand)
 	if err != nil {
@@ -237,7 +246,7 @@ func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
 		Store:  b.store,
 		Runner: runner{isolation: b.o.isolation, limits: b.settings.limits}, Cache: known, Account: account,
 		Context: b.in.context, Contexts: further.named, Index: b.in.index, View: sandbox.OverlayView,
-		Args: b.settings.args, Target: b.o.target, NoCache: b.o.noCache, DryRun: b.o.dryRun, NoOverlay: b.o.noOverlay, Network: b.o.network,
+		Args: b.settings.args, Target: b.o.target, NoCache: b.o.noCache, Recheck: b.journal.recheck.options(), DryRun: b.o.dryRun, NoOverlay: b.o.noOverlay, Network: b.o.network,
 		AllowHostNetwork: b.settings.allowHost, Insecure: b.settings.insecure,
 		Fetcher: fetcher{}, CacheMounts: known, Secrets: b.settings.secrets, Agents: b.settings.agents,
 		Hosts: b.settings.hosts, Platform: b.settings.platform, CanRun: emulates, Epoch: b.settings.epoch, Labels: b.settings.labels,

@@ -28,7 +28,7 @@ complete -c ds-build -l progress -x -a 'auto tty plain json none' -d 'show progr
 complete -c ds-build -l color -x -a 'auto always never' -d 'colour the progress: auto, always or never'
 complete -c ds-build -l on-fail -x -d 'after a step that failed, run COMMAND with sh -c and DOCKSMITH_BUNDLE and others set'
 complete -c ds-build -l no-overlay -d 'compare trees instead of using an overlay file system'
-complete -c ds-build -l check -d 'print what the checks find, and build nothing'
+complete -c ds-build -l check -d 'print what the checks find, and build nothing; --check=N% builds, and does N% of the steps in the cache again to compare'
 complete -c ds-build -l check-rules -x -d 'use RULES instead of the file\'s check directive, as skip=NAME,NAME or error=true'
 complete -c ds-build -s m -l memory -x -d 'limit memory to SIZE: bytes, or with a suffix k, m, g, t'
 complete -c ds-build -l memory-swap -x -d 'limit memory and swap together to SIZE, -1 for no limit; default: that of --memory'

@@ -61,6 +61,8 @@ type Options struct {
 	Target string
 	// NoCache runs every step. What they make is still recorded.
 	NoCache bool
+	// Recheck does some of the steps that hit again and compares; nil: none.
+	Recheck *Recheck
 	// Network is what RUN steps may reach: NetworkNone, the default, or
 	// NetworkHost, which also is the leave for RUN --network=host.
 	Network string
@@ -123,6 +125,9 @@ type Result struct {
 	// seconds the hits took when they were misses.
 	Hits, Misses int
 	Saved        float64
+	// Checked are the hits that were done again, Different those of them that
+	// did not give what the cache has.
+	Checked, Different int
 }
 
 // Build executes p and stores the image. Stages that do not need each other run

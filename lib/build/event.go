@@ -46,6 +46,8 @@ type Event struct {
 	// PeakMemory is what the command of a step had in memory at most, in bytes;
 	// see RunResult.
 	PeakMemory int64 `json:"peakMemory,omitempty"`
+	// Check is what an EventCheck tells.
+	Check *CheckResult `json:"check,omitempty"`
 	// Log names where the whole output of the command is: "BUILD:STEP", of an
 	// earlier build if this one has the step from the cache.
 	Log string `json:"log,omitempty"`
@@ -58,6 +60,7 @@ const (
 	EventCache   = "cache"   // a step that makes a layer has looked into the cache
 	EventRun     = "run"     // the step misses the cache and a command starts
 	EventFetch   = "fetch"   // a download has come so far
+	EventCheck   = "check"   // a step that hits was done again, to be compared
 	EventDone    = "done"    // a step is done
 	EventWarning = "warning" // something the user should look at
 )

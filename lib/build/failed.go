@@ -14,7 +14,11 @@ import (
 func (r *runJob) failed(ctx context.Context, m *maker, result RunResult) error {
 	err := &StepError{File: r.b.fileName(), Line: r.st.Line, Status: result.Status, Signal: result.Signal, OOM: result.OOM}
 	err.Err = fmt.Errorf("%s: %s", summary(r.st), result)
-	err.Log, err.Shell = m.log, r.findShell(ctx, m)
+	err.Log = m.log
+	if m.again {
+		return err
+	}
+	err.Shell = r.findShell(ctx, m)
 	asked, _ := r.st.Flag("network")
 	err.Offline, err.PeakMemory = r.network == NetworkNone && asked != NetworkNone, result.PeakMemory
 	if dir, kerr := m.temp.Keep(); kerr == nil {

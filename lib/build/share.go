@@ -93,7 +93,9 @@ func (b *builder) obtain(ctx context.Context, s *stage, w *work) (*outcome, erro
 	out := &outcome{rec: rec, miss: why}
 	if rec != nil {
 		b.verdict(s, w, Event{Cache: "hit", Log: rec.Log})
-		out.layer, err = b.fromRecord(ctx, rec)
+		if out.layer, err = b.fromRecord(ctx, rec); err == nil {
+			err = b.checkHit(ctx, s, w, rec)
+		}
 	} else {
 		if err := b.refuseBelow(ctx, s.index, s.count); err != nil {
 			return nil, err

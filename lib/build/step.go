@@ -211,6 +211,7 @@ type maker struct {
 	tar   LayerWriter
 	dir   string // becomes the snapshot; "": none
 	empty bool   // no layer after all
+	again bool   // the layer is there, and is made once more to be compared
 	log   string // of the command, if one ran
 
 	peakMemory int64
@@ -219,23 +220,33 @@ type maker struct {
 
 // execute makes the layer of a step, its snapshot and its record.
 func (b *builder) execute(ctx context.Context, s *stage, w *work) (*cache.Record, error) {
-	if w.claim != nil {
-		release, err := w.claim(ctx)
-		if err != nil {
-			return nil, err
-		}
-		defer release()
-	}
-	release, err := b.acquire(ctx)
+	end, err := b.enter(ctx, w)
 	if err != nil {
 		return nil, err
 	}
-	defer release()
+	defer end()
 	rec, err := b.makeLayer(ctx, s, w)
 	if err != nil {
 		b.failing.Store(true) // before another step takes the slot
 	}
 	return rec, err
+}
+
+// enter waits for what a step must have to execute, and for leave to. end gives
+// both back.
+func (b *builder) enter(ctx context.Context, w *work) (end func(), err error) {
+	unclaim := func() {}
+	if w.claim != nil {
+		if unclaim, err = w.claim(ctx); err != nil {
+			return nil, err
+		}
+	}
+	release, err := b.acquire(ctx)
+	if err != nil {
+		unclaim()
+		return nil, err
+	}
+	return func() { release(); unclaim() }, nil
 }
 
 func (b *builder) makeLayer(ctx context.Context, s *stage, w *work) (_ *cache.Record, err error) {
