@@ -2,6 +2,7 @@ package tests
 
 import (
 	"bytes"
+	"debug/buildinfo"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -58,4 +59,21 @@ func number(t *testing.T, text string) int {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// TestContainersStartWithoutCountingProcessors: the Go runtime reads the limits of
+// its cgroup, four files of which one grows with the machine's mounts, unless the
+// program says that it has no use for them.
+func TestContainersStartWithoutCountingProcessors(t *testing.T) {
+	t.Parallel()
+	info, err := buildinfo.ReadFile(filepath.Join(top, "bin", "ds-exec"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range info.Settings {
+		if s.Key == "DefaultGODEBUG" && strings.Contains(s.Value, "containermaxprocs=0") && strings.Contains(s.Value, "updatemaxprocs=0") {
+			return
+		}
+	}
+	t.Error("ds-exec has the runtime look for its processors")
 }

@@ -1,3 +1,9 @@
+// How many processors its cgroup leaves is of no importance to a program that
+// makes system calls and waits, and the Go runtime reads four files to find out.
+//
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
 // Command ds-exec runs one process in isolation from an OCI runtime bundle.
 package main
 

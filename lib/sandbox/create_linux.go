@@ -62,7 +62,7 @@ func (c *container) undo(gate string) error {
 // create makes the container on a thread of its own, up to where its process
 // waits to be started.
 func (c *container) create() (_ *thread, err error) {
-	t := c.startThread(func(t *thread) error { return t.make(c) })
+	t := c.startThread(func(t *thread) error { return t.make(c) }, func() {})
 	defer func() { err = errors.Join(err, t.leave()) }()
 	if t.err != nil {
 		return nil, t.err

@@ -197,7 +197,7 @@ func (in Joint) joinUserNamespace(o UserNamespaceOptions) error {
 	runtime.LockOSThread() // the child dies with this thread
 	defer runtime.UnlockOSThread()
 	caught := catchSignals()
-	defer caught.end(false)
+	defer caught.end()
 	c, err := again(0, o.Env, func(p *program) {
 		p.add("join", unix.SYS_SETNS, in.PIDFD.Fd(), unix.CLONE_NEWUSER)
 		p.add("set groups", unix.SYS_SETGROUPS, 0, 0).kind = try

@@ -66,9 +66,8 @@ func randomName() string {
 // run has the container made, or joined, on a thread of its own and waits for
 // its command.
 func (c *container) run(ctx context.Context, prepare func(*thread) error) (res Result, err error) {
-	c.signals = catchSignals()
-	defer c.signals.end(false)
-	t := c.startThread(prepare)
+	t := c.startThread(prepare, func() { c.signals = catchSignals() })
+	defer c.signals.end()
 	defer func() {
 		if lerr := t.leave(); err == nil && lerr != nil {
 			err = lerr
@@ -188,7 +187,7 @@ func (c *container) await(ctx context.Context, pid int, shares bool) (Result, er
 	cancel := context.AfterFunc(ctx, func() { _ = unix.Kill(pid, unix.SIGKILL) })
 	err := ended(pid)
 	cancel() // as long as it is not reaped, its id is nobody else's
-	c.signals.end(true)
+	c.signals.end()
 	var status unix.WaitStatus
 	var usage unix.Rusage
 	if err == nil {

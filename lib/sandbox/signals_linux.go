@@ -17,14 +17,15 @@ var passed = []os.Signal{
 // signals are those that come to the caller for a process, from before there is one:
 // what was sent while it was made is not lost.
 type signals struct {
-	ch   chan os.Signal
-	done chan struct{} // closed by who passes them on
-	once sync.Once
+	ch chan os.Signal
+
+	mu   sync.Mutex // held while one is passed on
+	over bool
 }
 
 // catchSignals begins to keep signals. end must be called.
 func catchSignals() *signals {
-	s := &signals{ch: make(chan os.Signal, 16), done: make(chan struct{})}
+	s := &signals{ch: make(chan os.Signal, 16)}
 	for _, sig := range passed {
 		if !signal.Ignored(sig) {
 			signal.Notify(s.ch, sig)
@@ -38,27 +39,40 @@ func catchSignals() *signals {
 func (s *signals) pass(pid int, terminal bool) {
 	early := len(s.ch)
 	go func() {
-		defer close(s.done)
 		for got := range s.ch {
 			sig := got.(unix.Signal)
 			early--
 			if terminal && early < 0 && (sig == unix.SIGINT || sig == unix.SIGQUIT || sig == unix.SIGWINCH) {
 				continue
 			}
-			_ = unix.Kill(pid, sig) // it may have ended: its status tells
+			s.send(pid, sig)
 		}
 	}()
 }
 
-// end waits for the last signal, if they are passed on, and keeps none any more.
-func (s *signals) end(passed bool) {
-	s.once.Do(func() {
+// send passes one on, unless pid may be another's by now.
+func (s *signals) send(pid int, sig unix.Signal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		_ = unix.Kill(pid, sig) // it may have ended: its status tells
+	}
+}
+
+// end sees to it that none is passed on any more when it returns. The rest it
+// leaves to the background: for each signal the Go runtime waits for a thread of
+// its own, twice.
+func (s *signals) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return
+	}
+	s.over = true
+	go func() {
 		signal.Stop(s.ch)
 		close(s.ch)
-		if passed {
-			<-s.done
-		}
-	})
+	}()
 }
 
 // onTerminal tells whether a standard stream is a terminal.

@@ -29,8 +29,9 @@ type thread struct {
 }
 
 // startThread has the container made, or joined, and returns with its command
-// waiting, or with err set. leave must be called in either case.
-func (c *container) startThread(prepare func(*thread) error) *thread {
+// waiting, or with err set. leave must be called in either case. It calls meanwhile
+// beside that.
+func (c *container) startThread(prepare func(*thread) error, meanwhile func()) *thread {
 	t := &thread{done: make(chan struct{}), left: make(chan error, 1), hostNS: -1}
 	made := make(chan struct{})
 	go onOwnThread(func() {
@@ -40,6 +41,7 @@ func (c *container) startThread(prepare func(*thread) error) *thread {
 		<-t.done
 		t.left <- t.unmake(c)
 	})
+	meanwhile()
 	<-made
 	return t
 }
@@ -186,7 +188,9 @@ func (t *thread) leaveHost(c *container, p *process) (err error) {
 		return c.unshareRemedy(0, err)
 	}
 	unix.Umask(0o022)
-	if t.hostNS, err = unix.Open("/proc/thread-self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+	// The way back: the program's first thread stays there. A file of /proc/thread-self
+	// would do, but then the kernel has names of every thread to forget at the end.
+	if t.hostNS, err = unix.PidfdOpen(unix.Getpid(), 0); err != nil {
 		return fmt.Errorf("open mount namespace: %w", err)
 	}
 	for _, j := range c.joins {

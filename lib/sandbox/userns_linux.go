@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
 	"runtime"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,12 +26,8 @@ func InUserNamespace() bool { return inUserNamespace() }
 func entered() bool { return InUserNamespace() && os.Getenv(marker) != "" }
 
 var inUserNamespace = sync.OnceValue(func() bool {
-	m, err := os.ReadFile("/proc/self/uid_map")
-	if err != nil {
-		return false
-	}
-	f := strings.Fields(string(m))
-	return len(f) != 3 || f[0] != "0" || f[1] != "0" || f[2] != "4294967295"
+	ids := ownIDs().uids
+	return len(ids) != 1 || ids[0] != specs.LinuxIDMapping{Size: math.MaxUint32}
 })
 
 // EnterUserNamespace makes an ordinary user's program root in a user namespace
@@ -56,7 +54,7 @@ func EnterUserNamespace(o UserNamespaceOptions) error {
 
 func enterUserNamespace(o UserNamespaceOptions) error {
 	caught := catchSignals()
-	defer caught.end(false)
+	defer caught.end()
 	goAhead, ready, err := highPipe()
 	if err != nil {
 		return err
@@ -128,7 +126,7 @@ func userNamespaceRemedy(err error) error {
 func standIn(pid int, caught *signals) {
 	caught.pass(pid, sharesTerminal())
 	err := ended(pid)
-	caught.end(true)
+	caught.end()
 	var status unix.WaitStatus
 	if err == nil {
 		_, err = wait(pid, &status, nil)

@@ -50,16 +50,15 @@ func wantUsers(s *specs.Spec, joins []join) (*userNamespace, error) {
 // has ids as a bundle asks for in one that EnterUserNamespace made, or has not.
 func checkMappings(l *specs.Linux) error {
 	for _, m := range []struct {
-		name, file string
-		ids        []specs.LinuxIDMapping
-	}{{"uidMappings", "/proc/self/uid_map", l.UIDMappings}, {"gidMappings", "/proc/self/gid_map", l.GIDMappings}} {
+		name      string
+		have, ids []specs.LinuxIDMapping
+	}{{"uidMappings", ownIDs().uids, l.UIDMappings}, {"gidMappings", ownIDs().gids, l.GIDMappings}} {
 		if len(m.ids) > 0 && !entered() {
 			return fmt.Errorf("linux.%s: there is no user namespace in linux.namespaces", m.name)
 		}
-		have := readMap(m.file)
 		for _, id := range m.ids {
-			first, _ := outside(have, id.ContainerID)
-			last, _ := outside(have, id.ContainerID+id.Size-1)
+			first, _ := outside(m.have, id.ContainerID)
+			last, _ := outside(m.have, id.ContainerID+id.Size-1)
 			if first != int(id.HostID) || last != int(id.HostID+id.Size-1) {
 				return fmt.Errorf("linux.%s: the user has no ids such as %d %d %d", m.name, id.ContainerID, id.HostID, id.Size)
 			}
