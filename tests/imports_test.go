@@ -33,7 +33,7 @@ var mayImport = map[string]string{
 	"cache":      "flock oci",
 	"dashboard":  "buildlog cache cli container store",
 	"jobs":       "",
-	"verify":     "oci layer store",
+	"verify":     "oci layer store cache",
 	"compare":    "layer oci store",
 	"fetch":      "dockerfile fetched",
 	"fetched":    "flock",

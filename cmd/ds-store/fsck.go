@@ -20,7 +20,7 @@ func fsckCommand() *cli.Command {
 				return err
 			}
 			return withStore(stdio, func(s *store.Store) error {
-				found, err := s.Fsck(ctx)
+				found, err := s.Fsck(ctx, store.FsckOptions{})
 				if err != nil {
 					return &cli.StatusError{Status: 2, Err: err}
 				}

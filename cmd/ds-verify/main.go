@@ -131,26 +131,6 @@ func layerCommand() *cli.Command {
 	}
 }
 
-func storeCommand() *cli.Command {
-	var out output
-	return &cli.Command{
-		Name:       "store",
-		Short:      "Prove the whole store: every blob and every image, and nothing that is nobody's.",
-		FailStatus: unknown,
-		Flags:      out.flags,
-		Run: func(ctx context.Context, io *cli.IO, args []string) error {
-			if len(args) > 0 {
-				return cli.Usagef("no operands are taken")
-			}
-			return withStore(io, func(s *store.Store) error {
-				return out.verdicts(io, "store", []job{func() (verify.Summary, error) {
-					return verify.Store(ctx, s, out.finder(io))
-				}})
-			})
-		},
-	}
-}
-
 func openStore(io *cli.IO) (*store.Store, error) {
 	root, err := io.Root()
 	if err != nil {

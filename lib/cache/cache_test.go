@@ -115,6 +115,14 @@ func TestPermissions(t *testing.T) {
 	})
 }
 
+// unsummed is a document up to its sum, without its last bracket.
+func unsummed(document []byte) []byte {
+	return bytes.Clone(document[:bytes.LastIndex(document, []byte(sumMember))])
+}
+
+// summed gives a document that was changed its new sum.
+func summed(document []byte) []byte { return append(addSum(append(unsummed(document), '}')), '\n') }
+
 func TestDamagedRecordIsAMiss(t *testing.T) {
 	c := openCache(t)
 	p, q := sample(), step(1, "x")
@@ -128,17 +136,22 @@ func TestDamagedRecordIsAMiss(t *testing.T) {
 	another, _ := os.ReadFile(c.path(records, foreign, ".json"))
 	for name, data := range map[string][]byte{
 		"empty": {}, "cut": good[:len(good)/2], "binary": {0, 1, 2}, "list": []byte("[]"), "null": []byte("null"),
-		"other schema": bytes.Replace(good, []byte("record/1"), []byte("record/2"), 1), "two": append(bytes.Clone(good), good...),
-		"another key's": another, "huge": bytes.Repeat([]byte(" "), maxDocument+1), "wrong type": bytes.Replace(good, []byte(`"size":1`), []byte(`"size":"1"`), 1),
+		"other schema": summed(bytes.Replace(good, []byte("record/1"), []byte("record/2"), 1)), "two": append(bytes.Clone(good), good...),
+		"another key's": another, "huge": bytes.Repeat([]byte(" "), maxDocument+1), "wrong type": summed(bytes.Replace(good, []byte(`"size":1`), []byte(`"size":"1"`), 1)),
+		"another size": bytes.Replace(good, []byte(`"size":1`), []byte(`"size":2`), 1),
 	} {
 		os.WriteFile(path, data, 0o600)
 		if _, ok, err := c.Lookup(p.Key()); ok || err != nil {
 			t.Errorf("%s: %v, %v", name, ok, err)
 		}
 	}
-	os.WriteFile(path, bytes.Replace(good, []byte(`{`), []byte(`{"later":1,`), 1), 0o600)
+	os.WriteFile(path, summed(bytes.Replace(good, []byte(`{`), []byte(`{"later":1,`), 1)), 0o600)
 	if _, ok, _ := c.Lookup(p.Key()); !ok {
 		t.Error("a member that is not known makes it a miss")
+	}
+	os.WriteFile(path, append(unsummed(good), '}'), 0o600)
+	if _, ok, _ := c.Lookup(p.Key()); !ok {
+		t.Error("a record of a version without sums is a miss")
 	}
 	os.Remove(path)
 	os.Symlink("/etc/passwd", path)

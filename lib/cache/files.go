@@ -68,6 +68,9 @@ func readJSON(path string, v document) error {
 }
 
 func decodeJSON(data []byte, v document) error {
+	if checkSum(data) == sumWrong {
+		return errDamaged
+	}
 	if err := json.Unmarshal(data, v); err != nil {
 		return errDamaged
 	}
@@ -77,10 +80,13 @@ func decodeJSON(data []byte, v document) error {
 	return nil
 }
 
-// encodeJSON writes one compact line.
+// encodeJSON writes one compact line, with its sum.
 func encodeJSON(v any) ([]byte, error) {
 	line, err := oci.Marshal(v)
-	return append(line, '\n'), err
+	if err != nil {
+		return nil, err
+	}
+	return append(addSum(line), '\n'), nil
 }
 
 // tmpName is where files are written before they get their name.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"runtime"
@@ -31,8 +32,8 @@ func (f Finding) String() string { return f.Area + " " + f.Name + ": " + f.Probl
 // fit together, layers whose content does not have its diff ID, files that are
 // nobody's. Work of other processes, running or dead, is not a fault. The error
 // is for a store that could not be read.
-func (s *Store) Fsck(ctx context.Context) ([]Finding, error) {
-	c := &checker{store: s, diffIDs: map[digest.Digest][]digest.Digest{}}
+func (s *Store) Fsck(ctx context.Context, o FsckOptions) ([]Finding, error) {
+	c := &checker{store: s, o: o, diffIDs: map[digest.Digest][]digest.Digest{}}
 	if err := c.images(ctx); err != nil {
 		return nil, fmt.Errorf("check images: %w", err)
 	}
@@ -48,8 +49,17 @@ func (s *Store) Fsck(ctx context.Context) ([]Finding, error) {
 	return slices.Compact(c.found), nil
 }
 
+// FsckOptions are the options of Fsck.
+type FsckOptions struct {
+	// Read is told, from several goroutines, of each piece of a blob that was read.
+	Read func(bytes int)
+	// Layer is told of each layer of an image, before blobs are read.
+	Layer func(oci.Layer)
+}
+
 type checker struct {
 	store   *Store
+	o       FsckOptions
 	diffIDs map[digest.Digest][]digest.Digest // of a layer's blob, by what configs say
 
 	mu    sync.Mutex
@@ -144,6 +154,9 @@ func (c *checker) manifest(name string, desc oci.Descriptor) {
 	for _, l := range layers {
 		if !slices.Contains(c.diffIDs[l.Digest], l.DiffID) {
 			c.diffIDs[l.Digest] = append(c.diffIDs[l.Digest], l.DiffID)
+			if c.o.Layer != nil {
+				c.o.Layer(l)
+			}
 		}
 	}
 }
@@ -226,6 +239,7 @@ func (c *checker) blob(ctx context.Context, desc oci.Descriptor) {
 		return
 	}
 	defer r.Close()
+	r = c.counted(r)
 	want, isLayer := c.diffIDs[desc.Digest]
 	if !isLayer {
 		if err := drain(ctx, r); err != nil && ctx.Err() == nil {
@@ -233,7 +247,12 @@ func (c *checker) blob(ctx context.Context, desc oci.Descriptor) {
 		}
 		return
 	}
-	got, _, err := readLayer(ctx, r)
+	got, err := desc.Digest, error(nil)
+	if plain := len(want) == 1 && want[0] == desc.Digest; plain {
+		err = readTar(ctx, r) // its content is the blob, which is hashed already
+	} else {
+		got, _, err = readLayer(ctx, r)
+	}
 	// A decompressor stops at its own end, the blob may go on; and a wrong digest
 	// says more than what the decompressor made of it.
 	if err2 := drain(ctx, r); errors.Is(err2, ErrCorrupt) || err == nil && err2 != nil {
@@ -251,4 +270,23 @@ func (c *checker) blob(ctx context.Context, desc oci.Descriptor) {
 			c.add("layer", desc.Digest.String(), "its content is %s where an image says %s", got, d)
 		}
 	}
+}
+
+// counted tells o.Read what is read of a blob.
+func (c *checker) counted(r io.ReadCloser) io.ReadCloser {
+	if c.o.Read == nil {
+		return r
+	}
+	return &countedReader{r, c.o.Read}
+}
+
+type countedReader struct {
+	io.ReadCloser
+	read func(int)
+}
+
+func (c *countedReader) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	c.read(n)
+	return n, err
 }

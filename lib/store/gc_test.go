@@ -263,7 +263,7 @@ func TestFsckFinds(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	found, err := s.Fsck(t.Context())
+	found, err := s.Fsck(t.Context(), FsckOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

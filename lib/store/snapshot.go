@@ -21,6 +21,15 @@ import (
 // A snapshot is an unpacked layer on top of exactly the layers below it, as a
 // directory for overlayfs, named by the chain ID of the stack it ends.
 
+// SnapshotPath is where the snapshot of chain is or would be, and the directory
+// of all of them for "".
+func (s *Store) SnapshotPath(chain digest.Digest) string {
+	if chain == "" {
+		return s.path(dirSnapshots)
+	}
+	return s.snapshotPath(chain)
+}
+
 func (s *Store) snapshotPath(chain digest.Digest) string {
 	return s.path(dirSnapshots, chain.Encoded())
 }

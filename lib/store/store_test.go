@@ -92,7 +92,7 @@ func publish(t testing.TB, s *Store, name string, layers ...oci.Layer) oci.Descr
 
 func fsckClean(t testing.TB, s *Store) {
 	t.Helper()
-	found, err := s.Fsck(t.Context())
+	found, err := s.Fsck(t.Context(), FsckOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package verify
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -10,7 +11,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"golang.org/x/sys/unix"
+
+	"docksmith/lib/cache"
 	"docksmith/lib/layer"
 	"docksmith/lib/oci"
 	"docksmith/lib/store"
@@ -58,20 +63,23 @@ func eachFlip(t *testing.T, n int, paths []string, found func() string) {
 	}
 }
 
-// put changes a file that may be read-only without changing what it is.
+// put changes a file in its place, and nothing else about it or its directory.
 func put(t *testing.T, path string, raw []byte) {
 	t.Helper()
 	st, err := os.Stat(path)
+	if err == nil {
+		err = os.Chmod(path, 0o600)
+	}
+	if err == nil {
+		err = os.WriteFile(path, raw, 0o600)
+	}
+	if err == nil {
+		err = os.Chmod(path, st.Mode())
+	}
+	if err == nil {
+		err = os.Chtimes(path, st.ModTime(), st.ModTime())
+	}
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := replace(path, raw); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(path, st.Mode()); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chtimes(path, st.ModTime(), st.ModTime()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -112,10 +120,80 @@ func secondImage(t *testing.T, s *store.Store, c layer.Compression, name string)
 }
 
 func TestEveryFlipInAStoreIsFound(t *testing.T) {
-	s, _ := newImage(t, tarOf(t, "a/", "a/b"))
+	s, l := newImage(t, tarOf(t, "a/", "a/b"))
 	secondImage(t, s, layer.Gzip, "two:gz")
 	secondImage(t, s, layer.Zstd, "registry.example/three")
-	eachFlip(t, flips(t, 150), filesBelow(t, filepath.Join(s.Root(), "oci")), func() string { return storeFindings(t, s.Root()) })
+	fillCache(t, filepath.Join(s.Root(), "cache"), l)
+	paths := filesBelow(t, filepath.Join(s.Root(), "oci"))
+	for _, dir := range []string{"records", "preimages", "history", "stats.json"} {
+		paths = append(paths, filesBelow(t, filepath.Join(s.Root(), "cache", dir))...)
+	}
+	eachFlip(t, flips(t, 150), paths, func() string { return storeFindings(t, s.Root()) })
+}
+
+// fillCache records two steps and a build of them.
+func fillCache(t *testing.T, dir string, l oci.Layer) {
+	t.Helper()
+	c, err := cache.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := c.Begin("app:v1")
+	for i, text := range []string{"RUN make", "COPY a /a"} {
+		p := &cache.Preimage{}
+		p.Add("instruction", text)
+		step := cache.Step{ID: strconv.Itoa(i), Number: i, Text: text}
+		if err := c.Put(p, cache.Record{Layer: &l, Seconds: 1.5, Text: text}); err != nil {
+			t.Fatal(err)
+		}
+		session.Miss(step, p, "nothing recorded for it")
+	}
+	if err := session.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEveryFlipInASnapshotIsFound(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("an ordinary user unpacks in a user namespace only")
+	}
+	s, l := newImage(t, tarOf(t, "a/", "a/b", "a/l -> b", "d/e/f"))
+	chains, err := s.Snapshots(context.Background(), []oci.Layer{l})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eachFlip(t, flips(t, 40), filesBelow(t, chains[0]), func() string {
+		return strings.ReplaceAll(storeFindings(t, s.Root()), "\"", " / ")
+	})
+	for name, change := range map[string]func(dir string) error{
+		"mode":    func(dir string) error { return os.Chmod(dir+"/a/b", 0o600) },
+		"owner":   func(dir string) error { return os.Lchown(dir+"/a/l", 1, 1) },
+		"time":    func(dir string) error { return os.Chtimes(dir+"/a/b", time.Unix(9, 0), time.Unix(9, 0)) },
+		"more":    func(dir string) error { return os.WriteFile(dir+"/d/b", nil, 0o600) },
+		"less":    func(dir string) error { return os.Remove(dir + "/a/b") },
+		"link":    func(dir string) error { return os.Rename(dir+"/d/e/f", dir+"/a/b") },
+		"attr":    func(dir string) error { return unix.Lsetxattr(dir+"/a/b", "user.more", []byte("1"), 0) },
+		"removed": func(dir string) error {
+			return errors.Join(os.Remove(dir+"/a/b"), unix.Mknod(dir+"/a/b", unix.S_IFCHR, 0))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, l := newImage(t, tarOf(t, "a/", "a/b", "a/l -> b", "d/e/f"))
+			dirs, err := s.Snapshots(context.Background(), []oci.Layer{l})
+			if err == nil {
+				err = change(dirs[0])
+			}
+			if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOTSUP) {
+				t.Skip(err)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if what := storeFindings(t, s.Root()); !strings.Contains(what, "snapshot sha256:"+filepath.Base(dirs[0])) {
+				t.Errorf("found %q", what)
+			}
+		})
+	}
 }
 
 // storeFindings are those of a store that is opened anew, as a program does.
@@ -127,7 +205,7 @@ func storeFindings(t *testing.T, root string) string {
 	}
 	defer s.Close()
 	var what strings.Builder
-	sum, err := Store(context.Background(), s, func(f Finding) { what.WriteString(f.String() + "\n") })
+	sum, err := Store(context.Background(), s, StoreOptions{Found: func(f Finding) { what.WriteString(f.String() + "\n") }})
 	if err != nil {
 		t.Fatal(err)
 	}

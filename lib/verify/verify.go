@@ -33,23 +33,18 @@ type Found func(Finding)
 
 // Summary says what was looked at.
 type Summary struct {
-	Subject  string        `json:"subject"`
-	Digest   digest.Digest `json:"digest,omitempty"` // of a manifest or a layer's blob
-	DiffID   digest.Digest `json:"diffID,omitempty"` // of a layer's tar
-	Blobs    int           `json:"blobs,omitempty"`
-	Entries  int64         `json:"entries,omitempty"` // of layers
-	Bytes    int64         `json:"bytes"`             // read, as stored
-	Findings int           `json:"findings"`
-}
-
-// Store proves a whole store: every blob, every image, nothing that is nobody's.
-func Store(ctx context.Context, s *store.Store, found Found) (Summary, error) {
-	sum := Summary{Subject: s.Root()}
-	list, err := s.Fsck(ctx)
-	for _, f := range list {
-		sum.note(found, f)
-	}
-	return sum, err
+	Subject string        `json:"subject"`
+	Digest  digest.Digest `json:"digest,omitempty"` // of a manifest or a layer's blob
+	DiffID  digest.Digest `json:"diffID,omitempty"` // of a layer's tar
+	Blobs   int           `json:"blobs,omitempty"`
+	Entries int64         `json:"entries,omitempty"` // of layers
+	// Of a store: the files of the cache, the unpacked layers, and those more of
+	// which nobody says any more what they were unpacked from.
+	Records   int   `json:"records,omitempty"`
+	Snapshots int   `json:"snapshots,omitempty"`
+	Unknown   int   `json:"unknown,omitempty"`
+	Bytes     int64 `json:"bytes"` // read, as stored
+	Findings  int   `json:"findings"`
 }
 
 func (s *Summary) note(found Found, f Finding) {

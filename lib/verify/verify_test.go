@@ -177,7 +177,7 @@ func TestImageProven(t *testing.T) {
 	if err != nil || sum.Findings != 0 || sum.Blobs != 3 || sum.Entries != 2 || sum.Bytes <= l.Size {
 		t.Errorf("got %+v, %v", sum, err)
 	}
-	if sum, err := Store(context.Background(), s, nil); err != nil || sum.Findings != 0 {
+	if sum, err := Store(context.Background(), s, StoreOptions{}); err != nil || sum.Findings != 0 {
 		t.Errorf("store: got %+v, %v", sum, err)
 	}
 }
@@ -224,7 +224,7 @@ func TestImageEveryBlobCounts(t *testing.T) {
 				if got := problems(t, s); len(got) != 1 || !strings.Contains(got[0], d.Digest.String()) {
 					t.Errorf("findings %q, want one that names %s", got, d.Digest)
 				}
-				if sum, err := Store(context.Background(), s, nil); err != nil || sum.Findings == 0 {
+				if sum, err := Store(context.Background(), s, StoreOptions{}); err != nil || sum.Findings == 0 {
 					t.Errorf("store: got %+v, %v; want findings", sum, err)
 				}
 			})
