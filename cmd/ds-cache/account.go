@@ -11,49 +11,6 @@ import (
 	"docksmith/lib/cli"
 )
 
-func statsCommand() *cli.Command {
-	var asJSON, reset bool
-	return &cli.Command{
-		Name:  "stats",
-		Short: "Print the counters of all builds: hits, misses and the time that hits saved.",
-		Long:  `The time saved by a hit is what the step took when it was done, as its record says.`,
-		Flags: func(f *cli.Flags) {
-			f.BoolVar(&asJSON, "json", false, "print one line of JSON")
-			f.BoolVar(&reset, "reset", false, "set the counters to zero after printing them")
-		},
-		Run: func(_ context.Context, stdio *cli.IO, args []string) error {
-			if err := noOperands(args); err != nil {
-				return err
-			}
-			return withCache(stdio, func(c *cache.Cache) error {
-				s, err := c.Stats()
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					err = stdio.JSON(s)
-				} else {
-					err = printCounts(stdio, s.Counts)
-				}
-				if err == nil && reset {
-					err = c.ResetStats()
-				}
-				return err
-			})
-		},
-	}
-}
-
-func printCounts(stdio *cli.IO, n cache.Counts) error {
-	rate := 0.0
-	if n.Hits+n.Misses > 0 {
-		rate = 100 * float64(n.Hits) / float64(n.Hits+n.Misses)
-	}
-	_, err := fmt.Fprintf(stdio.Stdout, "builds  %d\nhits    %d (%.0f%%)\nmisses  %d\nsaved   %.2fs\n",
-		n.Builds, n.Hits, rate, n.Misses, n.SavedSeconds)
-	return err
-}
-
 // imageLine is an image name's counters in a listing.
 type imageLine struct {
 	Type  string `json:"type"`

@@ -57,18 +57,18 @@ type CheckResult struct {
 }
 
 // checkHit does a step that hit again, if it is in the sample, and tells what
-// that gives.
-func (b *builder) checkHit(ctx context.Context, s *stage, w *work, rec *cache.Record) error {
+// that gives. done says whether it did.
+func (b *builder) checkHit(ctx context.Context, s *stage, w *work, rec *cache.Record) (done bool, err error) {
 	key := cmp.Or(rec.Of, rec.Key)
 	if b.o.Recheck == nil || b.o.DryRun || w.quiet || !b.o.Recheck.Sample(key) {
-		return nil
+		return false, nil
 	}
 	began := time.Now()
 	result := CheckResult{Key: key}
 	e := Event{Type: EventCheck, Step: s.step, Total: b.total, Stage: s.name, Line: w.step.Line, File: b.fileName(), Text: stepText(w.step), Check: &result}
 	if err := b.makeAgain(ctx, s, w, rec, &e); err != nil {
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return true, ctx.Err()
 		}
 		result.Error = err.Error()
 		if fault, ok := errors.AsType[*StepError](err); ok {
@@ -83,7 +83,7 @@ func (b *builder) checkHit(ctx context.Context, s *stage, w *work, rec *cache.Re
 	}
 	b.mu.Unlock()
 	b.emit(e)
-	return nil
+	return true, nil
 }
 
 // makeAgain makes the layer of a step once more, into a file, and compares.

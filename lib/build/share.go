@@ -20,6 +20,7 @@ type outcome struct {
 	rec    *cache.Record
 	layer  *oci.Layer // nil: the step changed nothing
 	missed bool
+	again  bool // a hit that was done nevertheless, and saved nothing
 	miss
 }
 
@@ -94,7 +95,7 @@ func (b *builder) obtain(ctx context.Context, s *stage, w *work) (*outcome, erro
 	if rec != nil {
 		b.verdict(s, w, Event{Cache: "hit", Log: rec.Log})
 		if out.layer, err = b.fromRecord(ctx, rec); err == nil {
-			err = b.checkHit(ctx, s, w, rec)
+			out.again, err = b.checkHit(ctx, s, w, rec)
 		}
 	} else {
 		if err := b.refuseBelow(ctx, s.index, s.count); err != nil {
@@ -127,6 +128,14 @@ func (b *builder) note(s *stage, w *work, out *outcome, reason string) {
 	r.notes = append(r.notes, noted{s.cacheStep(w), out, reason})
 }
 
+// saved is for how many seconds a hit did not have to be executed.
+func (n noted) saved() float64 {
+	if n.out.again {
+		return 0
+	}
+	return n.out.rec.Seconds
+}
+
 // account counts hits and misses, in the order of the file: of the stages that
 // share a step that was executed, the first missed and the others hit.
 func (b *builder) account() {
@@ -156,12 +165,12 @@ func (b *builder) accountMiss(n noted) {
 func (b *builder) accountHit(n noted) {
 	if !n.step.Quiet {
 		b.result.Hits++
-		b.result.Saved += n.out.rec.Seconds
+		b.result.Saved += n.saved()
 	}
 	if b.o.Account != nil && !b.o.DryRun {
-		if n.out.rec.Key == "" {
-			n.out.rec.Key = n.out.pre.Key()
-		}
-		b.o.Account.Hit(n.step, n.out.pre, n.out.rec)
+		rec := *n.out.rec
+		rec.Key = cmp.Or(rec.Key, n.out.pre.Key())
+		rec.Seconds = n.saved()
+		b.o.Account.Hit(n.step, n.out.pre, &rec)
 	}
 }

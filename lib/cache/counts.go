@@ -28,6 +28,15 @@ type Counts struct {
 type Stats struct {
 	Schema string `json:"schema"`
 	Counts
+	// Images are those of the image names that have a history, in the order of
+	// names. The sum also has builds without a name, and of names forgotten since.
+	Images []ImageCounts `json:"images,omitempty"`
+}
+
+// ImageCounts are the counters of one image name.
+type ImageCounts struct {
+	Image string `json:"image"`
+	Counts
 }
 
 func (c *Counts) add(d Counts) {
@@ -46,7 +55,7 @@ func addSeconds(a, b float64) float64 {
 	return math.Round((a+math.Round(b*1e6)/1e6)*1e6) / 1e6
 }
 
-// Stats reads the counters. Before the first build they are zero.
+// Stats reads the sum. Before the first build they are zero.
 func (c *Cache) Stats() (s Stats, err error) {
 	unlock, err := c.lock()
 	if err != nil {
@@ -59,16 +68,6 @@ func (c *Cache) Stats() (s Stats, err error) {
 		err = fmt.Errorf("read stats: %w", err)
 	}
 	return s, err
-}
-
-// ResetStats sets the counters of all builds to zero.
-func (c *Cache) ResetStats() (err error) {
-	unlock, err := c.lock()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, unlock()) }()
-	return writeCounts(c.statsPath(), Counts{})
 }
 
 func (c *Cache) statsPath() string { return filepath.Join(c.dir, "stats.json") }

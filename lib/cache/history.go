@@ -83,20 +83,11 @@ func (c *Cache) History(image string) (_ *History, err error) {
 // Histories yields the history of every image name. An error is last.
 func (c *Cache) Histories() iter.Seq2[*History, error] {
 	return func(yield func(*History, error) bool) {
-		entries, err := os.ReadDir(filepath.Join(c.dir, histories))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		images, err := c.imageNames()
+		if err != nil {
 			yield(nil, fmt.Errorf("list histories: %w", err))
 			return
 		}
-		var images []string
-		for _, e := range entries {
-			h := &History{}
-			path := filepath.Join(c.dir, histories, e.Name())
-			if readJSON(path, h) == nil && c.historyPath(h.Image, historyExt) == path {
-				images = append(images, h.Image)
-			}
-		}
-		slices.Sort(images)
 		for _, image := range images {
 			h, err := c.History(image)
 			if errors.Is(err, fs.ErrNotExist) {
@@ -107,6 +98,24 @@ func (c *Cache) Histories() iter.Seq2[*History, error] {
 			}
 		}
 	}
+}
+
+// imageNames lists the names that have a history.
+func (c *Cache) imageNames() ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(c.dir, histories))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var images []string
+	for _, e := range entries {
+		h := &History{}
+		path := filepath.Join(c.dir, histories, e.Name())
+		if readJSON(path, h) == nil && c.historyPath(h.Image, historyExt) == path {
+			images = append(images, h.Image)
+		}
+	}
+	slices.Sort(images)
+	return images, nil
 }
 
 const (

@@ -160,6 +160,11 @@ func (s *Session) writeHistory() error {
 			return err
 		}
 	}
+	if fresh {
+		if err := s.c.forgetImages(maxImages - 1); err != nil {
+			return err
+		}
+	}
 	if fresh || changed {
 		if err := s.c.publishJSON(s.c.historyPath(s.image, historyExt), h); err != nil {
 			return err
