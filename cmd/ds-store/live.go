@@ -135,13 +135,18 @@ func (s *screen) keys() <-chan struct{} {
 	return quit
 }
 
-// stop lets the shell have the terminal until it says to go on.
+// stop lets the shell have the terminal until it says to go on. The signal may
+// reach another thread first, so this one waits to be told.
 func (s *screen) stop() error {
+	resumed := make(chan os.Signal, 1)
+	signal.Notify(resumed, syscall.SIGCONT)
+	defer signal.Stop(resumed)
 	if err := s.off(); err != nil {
 		return err
 	}
 	if err := syscall.Kill(os.Getpid(), syscall.SIGSTOP); err != nil {
 		return err
 	}
+	<-resumed
 	return s.on()
 }

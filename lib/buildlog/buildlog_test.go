@@ -341,3 +341,32 @@ func TestALogThatCannotBeWrittenStopsNobody(t *testing.T) {
 		t.Errorf("%+v, %v", b, err)
 	}
 }
+
+// TestAgainReadsWhatIsNotOver: what was over is taken from the last listing.
+func TestAgainReadsWhatIsNotOver(t *testing.T) {
+	d := New(t.TempDir())
+	gone, done := write(t, d, 3), write(t, d, 2)
+	l := d.Begin()
+	l.Record(m{"type": "build", "time": time.Now()})
+	l.Record(m{"type": "start", "step": 1, "text": "RUN a", "at": 0.25})
+	l.Flush()
+	before, err := d.List()
+	if err != nil || len(before) != 3 || before[0].State != Running {
+		t.Fatal(before, err)
+	}
+	l.Record(m{"type": "done", "step": 1, "seconds": 1, "at": 1.5})
+	l.Record(m{"type": "end", "seconds": 2})
+	if err := errors.Join(l.Close(), os.RemoveAll(filepath.Join(d.path, gone)), os.WriteFile(filepath.Join(d.path, done, recordFile), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	after, err := d.Again(before)
+	if err != nil || len(after) != 2 {
+		t.Fatal(after, err)
+	}
+	if after[0].ID != l.ID() || after[0].State != Done || after[0].Steps[0].Began != 0.25 || after[0].Steps[0].Ended != 1.5 {
+		t.Errorf("%+v", after[0])
+	}
+	if after[1] != before[1] || after[1].ID != done {
+		t.Errorf("%+v", after[1])
+	}
+}
