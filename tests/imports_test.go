@@ -35,6 +35,7 @@ var mayImport = map[string]string{
 	"jobs":       "",
 	"verify":     "oci layer store cache",
 	"compare":    "layer oci store",
+	"restack":    "compare layer oci store",
 	"fetch":      "dockerfile fetched",
 	"fetched":    "flock",
 	"keep":       "buildlog cache container fetched flock oci store",

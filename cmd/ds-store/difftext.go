@@ -24,7 +24,7 @@ func differenceText(d compare.Difference) string {
 	case compare.Manifest, compare.Config:
 		return line + documentText(d)
 	case compare.History:
-		return line + fmt.Sprintf("history %d %s", d.Index, fromTo(d, historyText))
+		return line + fmt.Sprintf("history %d %s%s", d.Index, fromTo(d, historyText), layerLost(d))
 	case compare.Layer:
 		return line + fmt.Sprintf("layer %d %s%s", d.Index, fromTo(d, layerText), inBrackets(d.What))
 	}
@@ -75,6 +75,19 @@ func historyText(v any) string {
 		text += " of " + h.Created.UTC().Format(time.RFC3339)
 	}
 	return text
+}
+
+// layerLost tells of an instruction that has a layer on one side only.
+func layerLost(d compare.Difference) string {
+	old, had := d.Old.(oci.History)
+	now, has := d.New.(oci.History)
+	switch {
+	case !had || !has || old.EmptyLayer == now.EmptyLayer:
+		return ""
+	case now.EmptyLayer:
+		return " (no layer any more)"
+	}
+	return " (now a layer)"
 }
 
 func layerText(v any) string {

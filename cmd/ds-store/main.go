@@ -27,7 +27,7 @@ Exit status: 0 done, 1 failed or not there, 2 wrong usage.
     ds-store bundle app:v1 run/ && ds-exec run run/`,
 		Commands: []*cli.Command{
 			putCommand(), getCommand(), addLayerCommand(), commitCommand(), tagCommand(),
-			lsCommand(), rmCommand(), inspectCommand(), historyCommand(), diffCommand(),
+			lsCommand(), rmCommand(), inspectCommand(), historyCommand(), diffCommand(), squashCommand(), rebaseCommand(),
 			importCommand(), exportCommand(), bundleCommand(), unpackCommand(), logsCommand(),
 			gcCommand(), duCommand(), fsckCommand(), dashboardCommand(),
 		},

@@ -81,9 +81,14 @@ func Cat(ctx context.Context, w io.Writer, layers []func() (io.ReadCloser, error
 // readModel is the first pass: names only.
 func readModel(ctx context.Context, layers []func() (io.ReadCloser, error), l Limits) (*model, error) {
 	m := newModel()
-	for i, open := range layers {
+	return m, m.read(ctx, layers, 0, l)
+}
+
+// read applies layers from the one with number from on.
+func (m *model) read(ctx context.Context, layers []func() (io.ReadCloser, error), from int, l Limits) error {
+	for i := from; i < len(layers); i++ {
 		m.layer = i
-		s := &stream{open: open, limits: l}
+		s := &stream{open: layers[i], limits: l}
 		err := s.each(func(e *Entry, ord int) error {
 			if err := context.Cause(ctx); err != nil {
 				return err
@@ -92,10 +97,10 @@ func readModel(ctx context.Context, layers []func() (io.ReadCloser, error), l Li
 		})
 		s.close()
 		if err != nil {
-			return nil, fmt.Errorf("layer %d: %w", i+1, err)
+			return fmt.Errorf("layer %d: %w", i+1, err)
 		}
 	}
-	return m, nil
+	return nil
 }
 
 // item is an entry to write: the body itself under its first name, a hard link under every other.
@@ -213,11 +218,20 @@ func (f *flattener) writeImplied(list []item) (rest []item, err error) {
 	for _, it := range list {
 		if it.body.ord >= 0 {
 			rest = append(rest, it)
-		} else if err := f.entry(it, impliedEntry()); err != nil {
+		} else if err := f.entry(it, it.body.unwritten()); err != nil {
 			return nil, err
 		}
 	}
 	return rest, nil
+}
+
+// unwritten is the entry of a body that is in no layer.
+func (b *body) unwritten() *Entry {
+	if b.entry == nil {
+		return impliedEntry()
+	}
+	c := *b.entry
+	return &c
 }
 
 // impliedEntry is the directory that Apply makes where a layer does not mention one.
@@ -318,12 +332,12 @@ func (s *stream) seek(ord int) (*Entry, error) {
 // seekItem goes to the body of an item. For a further name the stream stays where it is:
 // the entry was kept when it came by.
 func (s *stream) seekItem(it item) (*Entry, error) {
-	if it.path != it.first {
-		c := *s.links[it.body]
+	if e := s.links[it.body]; it.path != it.first && e != nil {
+		c := *e
 		return &c, nil
 	}
 	if it.body.ord < 0 {
-		return impliedEntry(), nil
+		return it.body.unwritten(), nil
 	}
 	e, err := s.seek(it.body.ord)
 	if err == nil && it.more {
