@@ -31,7 +31,7 @@ var mayImport = map[string]string{
 	"layer":      "rootfs",
 	"store":      "flock oci layer rootfs",
 	"cache":      "flock oci",
-	"dashboard":  "buildlog cache cli container store",
+	"dashboard":  "buildlog cache cli container keep store",
 	"jobs":       "",
 	"verify":     "oci layer store cache",
 	"compare":    "layer oci store",

@@ -77,7 +77,7 @@ func newReader(stdio *cli.IO) (r *dashboard.Reader, err error) {
 // readTwice looks twice if containers run: what they take of the processor is
 // known from the second look.
 func readTwice(ctx context.Context, r *dashboard.Reader) (*dashboard.Model, error) {
-	m, err := r.Read(time.Now())
+	m, err := r.Read(ctx, time.Now())
 	if err != nil || !m.Runs() {
 		return m, err
 	}
@@ -86,7 +86,7 @@ func readTwice(ctx context.Context, r *dashboard.Reader) (*dashboard.Model, erro
 		return nil, ctx.Err()
 	case <-time.After(250 * time.Millisecond):
 	}
-	return r.Read(time.Now())
+	return r.Read(ctx, time.Now())
 }
 
 func printDashboard(ctx context.Context, stdio *cli.IO, r *dashboard.Reader, color string) error {

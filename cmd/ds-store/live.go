@@ -95,7 +95,7 @@ func liveDashboard(ctx context.Context, stdio *cli.IO, r *dashboard.Reader, inte
 	quit := s.keys()
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
-	m, err := r.Read(time.Now())
+	m, err := r.Read(ctx, time.Now())
 	for err == nil {
 		width, height := s.size()
 		if err = s.draw(m.Text(dashboard.TextOptions{Width: width - 1, Height: height, Color: color})); err != nil {
@@ -110,7 +110,7 @@ func liveDashboard(ctx context.Context, stdio *cli.IO, r *dashboard.Reader, inte
 		case <-stopped:
 			err = s.stop()
 		case <-ticker.C:
-			m, err = r.Read(time.Now())
+			m, err = r.Read(ctx, time.Now())
 		}
 	}
 	return err

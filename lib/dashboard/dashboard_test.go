@@ -19,7 +19,6 @@ import (
 	"docksmith/lib/buildlog"
 	"docksmith/lib/cache"
 	"docksmith/lib/container"
-	"docksmith/lib/store"
 )
 
 // hostile are texts that do harm where they are not escaped.
@@ -55,7 +54,12 @@ func fixture(text string) *Model {
 	}
 	m.Tree = growTree(m.Images)
 	for i, area := range []string{"snapshots", "blobs", "cache", "containers", "builds", "state" + text, "tmp", "volumes"} {
-		m.Disk = append(m.Disk, store.Usage{Area: area, Items: i, Bytes: int64(max(90_000_000>>(2*i)-6000, 0))})
+		bytes := int64(max(90_000_000>>(2*i)-6000, 0))
+		a := Area{Name: area, Items: i, Bytes: bytes, Reclaimable: bytes / 3}
+		if i < 2 {
+			a.Parts = []Part{{"RUN make" + text, bytes / 2}, {text, bytes / 3}, {"all else", bytes - bytes/2 - bytes/3}}
+		}
+		m.Disk = append(m.Disk, a)
 	}
 	m.Cache = cache.Counts{Builds: 3, Hits: 6, Misses: 2, SavedSeconds: 125.4}
 	m.Builds = builds(text)

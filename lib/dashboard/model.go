@@ -8,7 +8,7 @@
 // a build reaches the terminal or the page but through an escaper.
 //
 //	r := dashboard.NewReader(root)
-//	m, err := r.Read(time.Now())
+//	m, err := r.Read(ctx, time.Now())
 //	for _, line := range m.Text(dashboard.TextOptions{Width: 80}) { ... }
 //	err = m.WritePage(w)
 package dashboard
@@ -19,7 +19,6 @@ import (
 	"docksmith/lib/buildlog"
 	"docksmith/lib/cache"
 	"docksmith/lib/container"
-	"docksmith/lib/store"
 )
 
 // Model is what is to be seen of a state directory at one moment.
@@ -31,7 +30,7 @@ type Model struct {
 	Layers []*Layer // as the images have them, each once
 	Tree   []*Node  // the layers below each other, the images on them
 
-	Disk []store.Usage // the largest area first
+	Disk []Area // the largest first
 	// Partial says that not all of the disk could be looked at.
 	Partial bool
 
@@ -96,12 +95,13 @@ func (m *Model) layerSizes() (stored, unshared int64) {
 	return stored, unshared
 }
 
-// diskTotal is the space of all areas.
-func (m *Model) diskTotal() (sum int64) {
+// diskTotal is the space of all areas, and how much of it could be freed.
+func (m *Model) diskTotal() (sum, reclaimable int64) {
 	for _, u := range m.Disk {
 		sum += u.Bytes
+		reclaimable += u.Reclaimable
 	}
-	return sum
+	return sum, reclaimable
 }
 
 // hitRate is the share of steps that came from the cache; negative without any.

@@ -60,11 +60,12 @@ func (m *Model) tiles() *element {
 	if unshared > stored {
 		shared = bytesText(unshared-stored) + " less by sharing"
 	}
-	disk := "nothing is stored"
+	total, free := m.diskTotal()
+	disk := "nothing could be freed"
 	if m.Partial {
 		disk = "at least: not all can be looked at"
-	} else if len(m.Disk) > 0 && m.Disk[0].Bytes > 0 {
-		disk = "most of it for " + m.Disk[0].Area
+	} else if free > 0 {
+		disk = bytesText(free) + " could be freed"
 	}
 	var cpu float64
 	var memory int64
@@ -79,7 +80,7 @@ func (m *Model) tiles() *element {
 	return e("dl").add(
 		tile("Images", strconv.Itoa(len(m.Images)), count(len(m.Layers), "layer", "layers")),
 		tile("Layers", bytesText(stored), shared),
-		tile("Disk", bytesText(m.diskTotal()), disk),
+		tile("Disk", bytesText(total), disk),
 		tile("Cache", rate, saved),
 		tile("Running", strconv.Itoa(m.running()), load),
 	)

@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,7 +27,7 @@ type Reader struct {
 	layers  []*Layer
 	tree    []*Node
 	builds  []*buildlog.Build
-	disk    []store.Usage
+	disk    []Area
 	partial bool
 	measure time.Time // when to measure the disk again
 	loads   map[string]load
@@ -46,9 +47,9 @@ func NewReader(root string) *Reader { return &Reader{root: root} }
 
 // Read looks at everything. What cannot be read of one image is told of that
 // image; the error is of what the whole needs.
-func (r *Reader) Read(now time.Time) (*Model, error) {
+func (r *Reader) Read(ctx context.Context, now time.Time) (*Model, error) {
 	m := &Model{Time: now, Root: r.root}
-	if err := r.readStore(now); err != nil {
+	if err := r.readStore(ctx, now); err != nil {
 		return nil, err
 	}
 	m.Images, m.Layers, m.Tree, m.Disk, m.Partial = r.images, r.layers, r.tree, r.disk, r.partial
@@ -78,7 +79,7 @@ type stamp struct {
 // readStore reads the images if their index is another one, and measures the
 // disk if it is time to. The store is closed after it: what it has read it keeps
 // from being removed.
-func (r *Reader) readStore(now time.Time) (err error) {
+func (r *Reader) readStore(ctx context.Context, now time.Time) (err error) {
 	s, err := store.Open(r.root)
 	if err != nil {
 		return err
@@ -100,21 +101,7 @@ func (r *Reader) readStore(now time.Time) (err error) {
 	if now.Before(r.measure) {
 		return nil
 	}
-	return r.readDisk(s, now)
-}
-
-// readDisk measures the disk, which means to walk all of it: at most a
-// fiftieth of the time is spent so.
-func (r *Reader) readDisk(s *store.Store, now time.Time) error {
-	began := time.Now()
-	list, err := s.Usage()
-	if err != nil && !errors.Is(err, fs.ErrPermission) {
-		return err
-	}
-	slices.SortStableFunc(list, func(a, b store.Usage) int { return int(min(max(b.Bytes-a.Bytes, -1), 1)) })
-	r.disk, r.partial = list, err != nil
-	r.measure = now.Add(max(5*time.Second, 50*time.Since(began)))
-	return nil
+	return r.readDisk(ctx, s, now)
 }
 
 // readImages reads all images and their layers.

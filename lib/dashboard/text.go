@@ -60,7 +60,8 @@ func (m *Model) Text(o TextOptions) []string {
 
 // summary says the most in one line.
 func (m *Model) summary() line {
-	l := line{}.say(plain, "%s, %s · disk ", count(len(m.Images), "image", "images"), count(len(m.Layers), "layer", "layers")).say(data, "%s", bytesText(m.diskTotal()))
+	total, _ := m.diskTotal()
+	l := line{}.say(plain, "%s, %s · disk ", count(len(m.Images), "image", "images"), count(len(m.Layers), "layer", "layers")).say(data, "%s", bytesText(total))
 	l = l.say(plain, " · cache ")
 	if rate := hitRate(m.Cache.Hits, m.Cache.Misses); rate >= 0 {
 		l = l.say(cached, "%s hits", percent(rate))
@@ -148,6 +149,8 @@ func (m *Model) diskPart() part {
 	p := part{title: "DISK"}
 	if m.Partial {
 		p.note = line{}.say(bad, "  not all can be looked at")
+	} else if _, free := m.diskTotal(); free > 0 {
+		p.note = line{}.say(faint, "  %s could be freed", bytesText(free))
 	}
 	var rest int64
 	for i, u := range m.Disk {
@@ -155,7 +158,7 @@ func (m *Model) diskPart() part {
 			rest += u.Bytes
 			continue
 		}
-		p.lines = append(p.lines, diskLine(u.Area, u.Bytes, m.Disk[0].Bytes))
+		p.lines = append(p.lines, diskLine(u.Name, u.Bytes, m.Disk[0].Bytes))
 	}
 	if rest > 0 {
 		p.lines = append(p.lines, diskLine("others", rest, m.Disk[0].Bytes))
@@ -218,7 +221,7 @@ func (m *Model) containerLine(c *Container) line {
 	}
 	l := line{}.say(strong, "%s", shorten(name, 16, 0)).to(17)
 	state, k := c.state(m)
-	l = l.say(k, "%s", shorten(state, 15, 0))
+	l = l.say(k, "%s", shorten(state, 16, 0))
 	if c.Running() {
 		cpu := "…"
 		if c.CPU >= 0 {
@@ -245,5 +248,5 @@ func (c *Container) state(m *Model) (string, look) {
 	case c.Exit.Status == 0:
 		return "done " + ago(m.Time.Sub(c.Finished)) + " ago", faint
 	}
-	return fmt.Sprintf("exit %d, %s ago", c.Exit.Status, ago(m.Time.Sub(c.Finished))), bad
+	return fmt.Sprintf("exit %d %s ago", c.Exit.Status, ago(m.Time.Sub(c.Finished))), bad
 }

@@ -3,8 +3,8 @@ package dashboard
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
+	"strings"
 )
 
 // box is a place in a chart, in shares of its width and height.
@@ -98,9 +98,9 @@ func areaColour(area string) string {
 	switch area {
 	case "blobs", "snapshots":
 		return "image"
-	case "containers", "volumes":
+	case "containers", "volumes", "failed":
 		return "run"
-	case "cache", "builds":
+	case "cache", "mounts", "fetched", "builds":
 		return "cache"
 	}
 	return "rest"
@@ -125,72 +125,65 @@ func slim(wide float64, captions ...*element) *element {
 	return e("g").add(captions...)
 }
 
-// blobsShown is how many layers the treemap shows by themselves.
-const blobsShown = 30
-
 func (m *Model) diskSection() *element {
 	var values []float64
 	var rows [][]any
-	for _, u := range m.Disk { // the largest first
-		if u.Bytes > 0 {
-			values = append(values, float64(u.Bytes))
+	for _, a := range m.Disk { // the largest first
+		if a.Bytes > 0 {
+			values = append(values, float64(a.Bytes))
 		}
-		rows = append(rows, []any{u.Area, strconv.Itoa(u.Items), strconv.FormatInt(u.Bytes, 10), bytesText(u.Bytes)})
+		rows = append(rows, []any{a.Name, strconv.Itoa(a.Items), strconv.FormatInt(a.Bytes, 10), bytesText(a.Bytes), bytesText(a.Reclaimable)})
 	}
 	chart := e("svg", "class", "map", "role", "img", "aria-label", "Disk use by area: "+m.diskWords())
 	for i, b := range squarify(values, mapAspect) {
-		u := m.Disk[i]
-		name := areaColour(u.Area)
-		area := frame(b).add(e("title").text("%s: %s", u.Area, bytesText(u.Bytes)), e("rect", "class", name+"-tint", "width", "100%", "height", "100%"))
-		switch {
-		case u.Area == "blobs" && b.w*b.h > 0.05:
-			area.add(caption("strong", 1, u.Area+" "+bytesText(u.Bytes)), m.blobsMap(b))
-		case b.w >= leastWide && b.h >= leastHigh:
-			area.add(slim(b.w, caption("strong", 1, u.Area), caption("", 2, bytesText(u.Bytes))))
-		}
-		chart.add(area)
+		chart.add(m.Disk[i].draw(b))
 	}
 	keys := e("p").add(key("image-tint", "images"), key("run-tint", "containers and volumes"), key("cache-tint", "cache and builds"), key("rest-tint", "the rest"))
-	note := fmt.Sprintf("%s in all. Areas are as large as their share.", bytesText(m.diskTotal()))
+	total, _ := m.diskTotal()
+	note := fmt.Sprintf("%s in all. What takes more space is larger.", bytesText(total))
 	if m.Partial {
-		note = fmt.Sprintf("At least %s: not all can be looked at.", bytesText(m.diskTotal()))
+		note = fmt.Sprintf("At least %s: not all can be looked at.", bytesText(total))
 	}
 	return section("disk", "half", "Disk", note, chart, keys,
-		figures("The same as a table", []column{{"Area", false}, {"Items", true}, {"Bytes", true}, {"Size", true}}, rows))
+		figures("The same as a table", []column{{"Area", false}, {"Items", true}, {"Bytes", true}, {"Size", true}, {"Could be freed", true}}, rows))
 }
 
-// blobsMap divides the area of the blobs by layers.
-func (m *Model) blobsMap(area box) *element {
-	layers := slices.Clone(m.Layers)
-	slices.SortStableFunc(layers, func(a, b *Layer) int { return int(min(max(b.Size-a.Size, -1), 1)) })
-	inside := e("svg", "y", "22", "class", "below")
+// divided is how much of the map an area must have to be divided into its parts.
+const divided = 0.05
+
+// draw draws an area in a box of the map.
+func (a *Area) draw(b box) *element {
+	tint := areaColour(a.Name) + "-tint"
+	el := frame(b).add(e("title").text("%s: %s", a.Name, bytesText(a.Bytes)), e("rect", "class", tint, "width", "100%", "height", "100%"))
+	switch {
+	case b.w < leastWide || b.h < leastHigh:
+		return el
+	case len(a.Parts) < 2 || b.w < 2*leastWide || b.w*b.h < divided:
+		return el.add(slim(b.w, caption("strong", 1, a.Name), caption("", 2, bytesText(a.Bytes))))
+	}
 	var values []float64
-	for _, l := range layers[:min(len(layers), blobsShown)] {
-		if l.Size > 0 {
-			values = append(values, float64(l.Size))
-		}
+	for _, p := range a.Parts {
+		values = append(values, float64(p.Bytes))
 	}
-	for i, b := range squarify(values, mapAspect*area.w/area.h) {
-		l := layers[i]
-		block := frame(b).add(e("title").text("layer %s, %s, in %s: %s", l.ID, bytesText(l.Size), count(l.Images, "image", "images"), madeBy(l)),
-			e("rect", "class", "image-tint", "width", "100%", "height", "100%"))
-		if b.w*area.w >= leastWide && b.h*area.h >= leastHigh {
-			block.add(slim(b.w*area.w, caption("", 1, bytesText(l.Size)), caption("quiet", 2, madeBy(l))))
+	inside := e("svg", "y", "22", "class", "below")
+	for i, in := range squarify(values, mapAspect*b.w/b.h) {
+		p := a.Parts[i]
+		part := frame(in).add(e("title").text("%s: %s, %s", a.Name, p.Text, bytesText(p.Bytes)), e("rect", "class", tint, "width", "100%", "height", "100%"))
+		if in.w*b.w >= leastWide && in.h*b.h >= leastHigh {
+			part.add(slim(in.w*b.w, caption("", 1, bytesText(p.Bytes)), caption("quiet", 2, p.Text)))
 		}
-		inside.add(block)
+		inside.add(part)
 	}
-	return inside
+	return el.add(caption("strong", 1, a.Name+" "+bytesText(a.Bytes)), inside)
 }
 
 // diskWords names the areas for who does not see them.
-func (m *Model) diskWords() (words string) {
-	for _, u := range m.Disk {
-		if u.Bytes > 0 {
-			if words != "" {
-				words += ", "
-			}
-			words += u.Area + " " + bytesText(u.Bytes)
+func (m *Model) diskWords() string {
+	var words []string
+	for _, a := range m.Disk {
+		if a.Bytes > 0 {
+			words = append(words, a.Name+" "+bytesText(a.Bytes))
 		}
 	}
-	return words
+	return strings.Join(words, ", ")
 }

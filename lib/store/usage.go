@@ -3,45 +3,11 @@ package store
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"syscall"
 )
 
-// Usage is the disk space of one area of the store.
-type Usage struct {
-	Area  string `json:"area"`  // "blobs", "snapshots", "cache", "containers", "volumes", "builds", "tmp" or "state"
-	Items int    `json:"items"` // blobs, snapshots, containers: what the area has on its first level
-	Bytes int64  `json:"bytes"` // what the file system has given out for it
-}
-
 type inode struct{ dev, ino uint64 }
-
-// Usage measures the areas. A file with several names counts once. What an
-// ordinary user may not look into, because it belongs to mapped users, is left
-// out and reported as fs.ErrPermission beside the rest.
-func (s *Store) Usage() ([]Usage, error) {
-	areas := []struct{ name, dir string }{
-		{"blobs", dirBlobs}, {"snapshots", dirSnapshots}, {"cache", dirCache},
-		{"containers", dirContainers}, {"volumes", dirVolumes}, {"builds", dirBuilds}, {"tmp", dirTemp}, {"state", "state"},
-	}
-	seen := map[inode]bool{}
-	var list []Usage
-	var denied error
-	for _, a := range areas {
-		names, err := os.ReadDir(s.path(a.dir))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		n, err := diskUsage(s.path(a.dir), seen)
-		if err != nil && !errors.Is(err, fs.ErrPermission) {
-			return nil, err
-		}
-		denied = errors.Join(denied, err)
-		list = append(list, Usage{Area: a.name, Items: len(names), Bytes: n})
-	}
-	return list, denied
-}
 
 // diskUsage adds up the blocks of the tree at path, files with several names
 // once over all calls with the same seen.
