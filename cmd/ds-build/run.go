@@ -79,6 +79,9 @@ func (o *options) build(ctx context.Context, s *cli.IO, j *journal, operand stri
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
+	if !o.check && !o.dryRun {
+		defer func() { err = errors.Join(err, keepCap(ctx, s, st, settings.maxBytes)) }()
+	}
 	j.tags = settings.tags
 	if !o.check && !o.dryRun {
 		j.keep(st)
@@ -115,6 +118,7 @@ type settings struct {
 	platform    oci.Platform
 	epoch       time.Time
 	compression layer.Compression
+	maxBytes    int64 // the cap of the store; 0: none
 }
 
 func (o *options) settings() (settings, error) {
@@ -130,6 +134,9 @@ func (o *options) settings() (settings, error) {
 		v.tags = append(v.tags, ref)
 	}
 	var err error
+	if v.maxBytes, err = spaceCap(); err != nil {
+		return v, err
+	}
 	if v.args, err = pairs("build-arg", o.buildArgs, true); err != nil {
 		return v, err
 	}

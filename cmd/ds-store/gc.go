@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -14,6 +15,9 @@ import (
 	"docksmith/lib/limits"
 	"docksmith/lib/store"
 )
+
+// maxBytesVariable is the cap under which builds keep the store.
+const maxBytesVariable = "DOCKSMITH_MAX_BYTES"
 
 // gcFlags are the flags of gc.
 type gcFlags struct {
@@ -73,10 +77,14 @@ func (o *gcFlags) policy() (p keep.Policy, err error) {
 		return p, cli.Usagef("--failed: no other option goes with it")
 	}
 	p = keep.Policy{TagsToo: !o.keepTagged, Grace: o.grace, CacheToo: o.all, DryRun: o.dryRun}
-	if o.maxBytes != "" {
+	limit, whose := o.maxBytes, "--max-bytes"
+	if limit == "" && !o.failed {
+		limit, whose = os.Getenv(maxBytesVariable), maxBytesVariable
+	}
+	if limit != "" {
 		p.Capped = true
-		if p.MaxBytes, err = parseCap(o.maxBytes); err != nil {
-			return p, cli.Usagef("--max-bytes: %v", err)
+		if p.MaxBytes, err = parseCap(limit); err != nil {
+			return p, cli.Usagef("%s: %v", whose, err)
 		}
 	}
 	if o.maxAge != "" {
@@ -118,11 +126,7 @@ func parseAge(text string) (time.Duration, error) {
 
 // over is the error of a cap that is not met.
 func over(res keep.Result, p keep.Policy) error {
-	if res.Over == 0 {
-		return nil
-	}
-	err := fmt.Errorf("%s are left, %s above the limit: images with a name need %s, and what is in use %s",
-		humanSize(res.Left), humanSize(res.Over), humanSize(res.Tagged), humanSize(res.Held))
+	err := res.Excess(humanSize)
 	if res.Tagged > 0 && !p.TagsToo {
 		return cli.WithHint(err, "ds-store rm removes images, --keep-tagged=false those that were not used for longest")
 	}

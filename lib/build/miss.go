@@ -18,7 +18,7 @@ const (
 	ReasonChanged  = "changed: "
 	ReasonStage    = "it reads stage %s, which would be built" // of a dry run
 	ReasonGone     = "its record is gone"
-	ReasonNoBlob   = "its layer is missing from the store"
+	ReasonNoBlob   = "its layer was removed from the store"
 	ReasonRecorded = "its record could not be read"
 )
 

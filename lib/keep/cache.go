@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -90,13 +91,13 @@ func (inv *Inventory) mountItems(c *cache.Cache) error {
 		return fmt.Errorf("list cache mounts: %w", err)
 	}
 	for _, d := range dirs {
-		n, err := inv.measure(d.Dir)
-		if err != nil {
-			return err
-		}
-		i := inv.add(&Item{Kind: KindMount, area: "mounts", Name: fmt.Sprintf("cache/mounts/%s/%d", d.Name, d.Number), Text: d.ID, Bytes: n, Used: d.Used})
+		i := inv.add(&Item{Kind: KindMount, area: "mounts", Name: fmt.Sprintf("cache/mounts/%s/%d", d.Name, d.Number), Text: d.ID, Used: d.Used})
+		stamp := strconv.FormatInt(d.Used.UnixNano(), 10) // one that nobody took since then is as it was
 		if d.InUse() {
-			i.Held = "in use by a running step"
+			i.Held, stamp = "in use by a running step", ""
+		}
+		if i.Bytes, err = inv.measureOnce(i.Name, stamp, d.Dir); err != nil {
+			return err
 		}
 		i.remove = func() (done bool, err error) {
 			err = inv.store.TakeAside(func(take func(string) error) error {
@@ -144,6 +145,23 @@ func (inv *Inventory) otherItems() error {
 		i.remove = func() (bool, error) { return dir.Remove(t) }
 	}
 	return nil
+}
+
+// measureOnce is measure for a tree that does not change while the stamp stays;
+// "" if it may.
+func (inv *Inventory) measureOnce(name, stamp, path string) (int64, error) {
+	if k, ok := inv.known[name]; ok && stamp != "" && k.Stamp == stamp {
+		inv.sizes[name] = k
+		return k.Bytes, nil
+	}
+	denied := inv.Denied
+	inv.Denied = nil
+	n, err := inv.measure(path)
+	if err == nil && inv.Denied == nil && stamp != "" {
+		inv.sizes[name] = size{stamp, n}
+	}
+	inv.Denied = errors.Join(inv.Denied, denied)
+	return n, err
 }
 
 // measure is the disk space of a tree; what may not be looked into is noted.

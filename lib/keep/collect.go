@@ -49,6 +49,25 @@ func Collect(ctx context.Context, s *store.Store, p Policy) (res Result, err err
 	return res, nil
 }
 
+// Under brings everything under a cap. Where it is already, it only looks.
+func Under(ctx context.Context, s *store.Store, maxBytes int64) (Result, error) {
+	inv, err := take(ctx, s, false)
+	if err != nil || inv.Bytes() <= maxBytes {
+		return Result{}, err
+	}
+	return Collect(ctx, s, Policy{Capped: true, MaxBytes: maxBytes, Grace: time.Hour})
+}
+
+// Excess says why a cap is not met; nil if it is, or if nothing is left but what
+// the store keeps its books with. size writes a number of bytes.
+func (res Result) Excess(size func(int64) string) error {
+	if res.Over == 0 || res.Held+res.Tagged == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s are left, %s above the limit: images with a name need %s, and what is in use %s",
+		size(res.Left), size(res.Over), size(res.Tagged), size(res.Held))
+}
+
 // sweep removes what nothing needs.
 func sweep(ctx context.Context, s *store.Store, p Policy, res *Result) error {
 	o := store.GCOptions{DryRun: p.DryRun, Grace: p.Grace}

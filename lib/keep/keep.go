@@ -87,6 +87,8 @@ type Inventory struct {
 
 	store    *store.Store
 	contents *store.Contents
+	known    sizes // what was measured before
+	sizes    sizes // what is known now
 }
 
 // The areas, in the order of listings.
@@ -122,7 +124,8 @@ func Take(ctx context.Context, s *store.Store) (*Inventory, error) {
 
 // take is Take before it is known what is free to go; tagsToo lets names.
 func take(ctx context.Context, s *store.Store, tagsToo bool) (*Inventory, error) {
-	inv := &Inventory{store: s}
+	inv := &Inventory{store: s, sizes: sizes{}}
+	inv.known = readSizes(inv.path("state"))
 	var err error
 	if inv.contents, err = s.Contents(ctx); err != nil {
 		return nil, err

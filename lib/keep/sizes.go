@@ -8,15 +8,15 @@ import (
 	"docksmith/lib/flock"
 )
 
-// Measuring a snapshot takes a look at each of its files. What came of it is
-// remembered in state/sizes.json, which may be removed at any time.
+// Measuring a snapshot or a mount takes a look at each of its files. What came of
+// it is remembered in state/sizes.json, which may be removed at any time.
 
 type size struct {
-	Stamp string `json:"stamp"` // of the directory that was measured
+	Stamp string `json:"stamp"` // says whether it is still what was measured
 	Bytes int64  `json:"bytes"`
 }
 
-// sizes are by the digits of chain IDs.
+// sizes are by the digits of chain IDs, and the names of mounts.
 type sizes map[string]size
 
 const sizesFile = "sizes.json"

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -127,8 +128,7 @@ func (inv *Inventory) bundleRefs(snapshots map[digest.Digest]*Item) {
 // measureSnapshots fills in the sizes: those that were measured before are
 // remembered, since a snapshot does not change.
 func (inv *Inventory) measureSnapshots(ctx context.Context, snapshots map[digest.Digest]*Item) error {
-	known := readSizes(inv.path("state"))
-	now := sizes{}
+	known, now := inv.known, inv.sizes
 	var unknown []digest.Digest
 	for d, i := range snapshots {
 		k, ok := known[d.Encoded()]
@@ -167,7 +167,7 @@ func (inv *Inventory) measureSnapshots(ctx context.Context, snapshots map[digest
 	}
 	close(queue)
 	all.Wait()
-	if len(unknown) > 0 || len(known) != len(now) {
+	if !maps.Equal(known, now) {
 		now.save(inv.path("state"))
 	}
 	return errors.Join(failed, ctx.Err())
