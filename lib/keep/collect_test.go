@@ -156,7 +156,7 @@ func collect(t *testing.T, s *store.Store, p Policy) Result {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if found, err := s.Fsck(t.Context()); err != nil || len(found) > 0 {
+	if found, err := s.Fsck(t.Context(), store.FsckOptions{}); err != nil || len(found) > 0 {
 		t.Fatalf("%+v: %v, %v", p, found, err)
 	}
 	return res
