@@ -2,10 +2,6 @@ package tests
 
 import (
 	"bytes"
-	"compress/gzip"
-	"errors"
-	"io"
-	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -15,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
+	"docksmith/lib/verify"
 )
 
 // canarySteps ask for secrets by every way there is, print them, and fail.
@@ -147,53 +143,18 @@ func killInStep(t *testing.T, b *box, script string) {
 	time.Sleep(100 * time.Millisecond) // the step dies with its parent
 }
 
-// search looks for the canaries in all files below dir and in their names.
+// search looks for the canaries, in every form, in all files below dir and in their names.
 func search(t *testing.T, dir string, canaries []string) {
 	t.Helper()
-	files, gzips, zstds := 0, 0, 0
-	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrPermission) && d.IsDir() && d.Name() == "work" {
-			return fs.SkipDir // overlay's own, empty, and closed to its owner
-		}
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		files++
-		data, err := os.ReadFile(p)
-		if err != nil {
-			return err
-		}
-		if plain, err := unzstd(data); err == nil {
-			zstds++
-			data = append(data, plain...)
-		}
-		if z, err := gzip.NewReader(bytes.NewReader(data)); err == nil {
-			if plain, err := io.ReadAll(z); err == nil {
-				gzips++
-				data = append(data, plain...)
-			}
-		}
-		for _, c := range canaries {
-			if bytes.Contains(data, []byte(c)) || strings.Contains(p, c) {
-				t.Errorf("%s holds %q", p, c)
-			}
-		}
-		return nil
-	})
+	var list []verify.Canary
+	for _, c := range canaries {
+		list = append(list, verify.Canary{Name: c, Value: []byte(c)})
+	}
+	sum, err := verify.NewSearch(list, func(f verify.Finding) { t.Errorf("%s", f) }).Tree(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if files < 20 || gzips == 0 || zstds == 0 {
-		t.Fatalf("only %d files were looked at, %d of them gzip and %d zstd", files, gzips, zstds)
+	if sum.Files < 20 || sum.Compressed < 8 || sum.Entries < 20 {
+		t.Fatalf("only %d files were looked at, %d compressed streams and %d entries of tars in them", sum.Files, sum.Compressed, sum.Entries)
 	}
-}
-
-// unzstd gives the content of a layer or pre-image that is compressed so.
-func unzstd(data []byte) ([]byte, error) {
-	d, err := zstd.NewReader(nil)
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	return d.DecodeAll(data, nil)
 }

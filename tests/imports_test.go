@@ -56,7 +56,7 @@ var mayUse = map[string]string{
 	"github.com/opencontainers/runtime-spec": "oci sandbox limits store build cmd",
 	"github.com/spf13/pflag":                 "cli",
 	"github.com/ulikunitz/xz":                "layer",
-	"golang.org/x/sys":                       "fetched rootfs sandbox container layer store buildctx cache jobs cmd",
+	"golang.org/x/sys":                       "fetched rootfs sandbox container layer store buildctx cache jobs verify cmd",
 	"github.com/zeebo/blake3":                "buildctx cache",
 }
 

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"docksmith/lib/cli"
-	"docksmith/lib/oci"
 	"docksmith/lib/store"
 	"docksmith/lib/verify"
 )
@@ -20,7 +19,7 @@ func main() {
 		Short:      "Prove that images, layers and the store are what they claim to be.",
 		Long:       long,
 		FailStatus: unknown,
-		Commands:   []*cli.Command{imageCommand(), layerCommand(), storeCommand()},
+		Commands:   []*cli.Command{imageCommand(), layerCommand(), storeCommand(), secretsCommand()},
 	})
 }
 
@@ -53,15 +52,11 @@ func imageCommand() *cli.Command {
 			if len(args) == 0 {
 				return cli.Usagef("name at least one image")
 			}
-			o := verify.ImageOptions{Found: out.finder(io)}
-			if platform != "" {
-				p, err := oci.ParsePlatform(platform)
-				if err != nil {
-					return cli.Usagef("%v", err)
-				}
-				o.Platform = &p
+			p, err := parsePlatform(platform)
+			if err != nil {
+				return err
 			}
-			return proveImages(ctx, io, args, o, &out)
+			return proveImages(ctx, io, args, verify.ImageOptions{Platform: p, Found: out.finder(io)}, &out)
 		},
 	}
 }

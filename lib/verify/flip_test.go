@@ -166,13 +166,13 @@ func TestEveryFlipInASnapshotIsFound(t *testing.T) {
 		return strings.ReplaceAll(storeFindings(t, s.Root()), "\"", " / ")
 	})
 	for name, change := range map[string]func(dir string) error{
-		"mode":    func(dir string) error { return os.Chmod(dir+"/a/b", 0o600) },
-		"owner":   func(dir string) error { return os.Lchown(dir+"/a/l", 1, 1) },
-		"time":    func(dir string) error { return os.Chtimes(dir+"/a/b", time.Unix(9, 0), time.Unix(9, 0)) },
-		"more":    func(dir string) error { return os.WriteFile(dir+"/d/b", nil, 0o600) },
-		"less":    func(dir string) error { return os.Remove(dir + "/a/b") },
-		"link":    func(dir string) error { return os.Rename(dir+"/d/e/f", dir+"/a/b") },
-		"attr":    func(dir string) error { return unix.Lsetxattr(dir+"/a/b", "user.more", []byte("1"), 0) },
+		"mode":  func(dir string) error { return os.Chmod(dir+"/a/b", 0o600) },
+		"owner": func(dir string) error { return os.Lchown(dir+"/a/l", 1, 1) },
+		"time":  func(dir string) error { return os.Chtimes(dir+"/a/b", time.Unix(9, 0), time.Unix(9, 0)) },
+		"more":  func(dir string) error { return os.WriteFile(dir+"/d/b", nil, 0o600) },
+		"less":  func(dir string) error { return os.Remove(dir + "/a/b") },
+		"link":  func(dir string) error { return os.Rename(dir+"/d/e/f", dir+"/a/b") },
+		"attr":  func(dir string) error { return unix.Lsetxattr(dir+"/a/b", "user.more", []byte("1"), 0) },
 		"removed": func(dir string) error {
 			return errors.Join(os.Remove(dir+"/a/b"), unix.Mknod(dir+"/a/b", unix.S_IFCHR, 0))
 		},

@@ -40,11 +40,14 @@ type Summary struct {
 	Entries int64         `json:"entries,omitempty"` // of layers
 	// Of a store: the files of the cache, the unpacked layers, and those more of
 	// which nobody says any more what they were unpacked from.
-	Records   int   `json:"records,omitempty"`
-	Snapshots int   `json:"snapshots,omitempty"`
-	Unknown   int   `json:"unknown,omitempty"`
-	Bytes     int64 `json:"bytes"` // read, as stored
-	Findings  int   `json:"findings"`
+	Records   int `json:"records,omitempty"`
+	Snapshots int `json:"snapshots,omitempty"`
+	Unknown   int `json:"unknown,omitempty"`
+	// Of a search: the files, and how many streams in them were expanded.
+	Files      int   `json:"files,omitempty"`
+	Compressed int   `json:"compressed,omitempty"`
+	Bytes      int64 `json:"bytes"` // read, as stored
+	Findings   int   `json:"findings"`
 }
 
 func (s *Summary) note(found Found, f Finding) {
