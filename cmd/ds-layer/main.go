@@ -20,7 +20,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage.
     ds-layer cat /etc/passwd base.tar.gz app.tar.gz`,
 		Commands: []*cli.Command{
 			createCommand(), diffCommand(), applyCommand(), listCommand(), digestCommand(),
-			flattenCommand(), catCommand(), compressCommand(), closureCommand(),
+			flattenCommand(), catCommand(), wasteCommand(), compressCommand(), closureCommand(),
 		},
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"text/tabwriter"
 	"time"
 
 	"docksmith/lib/cli"
@@ -49,12 +48,17 @@ type listed struct {
 
 func lsCommand() *cli.Command {
 	var asJSON, quiet, null bool
+	var o listOutput
 	return &cli.Command{
 		Name: "ls", Args: "[NAME[:TAG]...]",
 		Short: "List the images.",
 		Long: `The columns are NAME, TAG, ID (the first 12 digits of the manifest's digest), CREATED
-(when the image was made or came in) and SIZE (bytes of the blobs it refers to).`,
+(when the image was made or came in) and SIZE (bytes of the blobs it refers to).
+` + formatHelp + `;
+"table ..." prints a table with a header. Fields: Name Repository Tag ID Digest
+MediaType CreatedAt CreatedSince Size.`,
 		Flags: func(f *cli.Flags) {
+			o.declare(f)
 			f.BoolVar(&asJSON, "json", false, "print one line of JSON per image")
 			f.BoolVarP(&quiet, "quiet", "q", false, "print digests only")
 			f.BoolVarP(&null, "null", "z", false, "print NAME:TAG only, each ended by a NUL")
@@ -69,12 +73,14 @@ func lsCommand() *cli.Command {
 					return err
 				}
 				switch {
-				case asJSON:
+				case asJSON, o.format == "json":
 					return listJSON(stdio, list)
 				case quiet, null:
 					return listNames(stdio.Stdout, list, null)
+				case o.format != "" && o.format != "table":
+					return o.template(stdio, list)
 				}
-				return listText(stdio, list)
+				return o.text(stdio, list)
 			})
 		},
 	}
@@ -116,15 +122,19 @@ func splitName(name string) (string, string) {
 
 func listJSON(stdio *cli.IO, list []store.Entry) error {
 	for _, e := range list {
-		l := listed{Name: e.Name, Digest: e.Descriptor.Digest.String(), Media: e.Descriptor.MediaType, Size: e.Size, Created: timestamp(e.Created)}
-		if e.Err != nil {
-			l.Error = e.Err.Error()
-		}
-		if err := stdio.JSON(l); err != nil {
+		if err := stdio.JSON(describeEntry(e)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func describeEntry(e store.Entry) listed {
+	l := listed{Name: e.Name, Digest: e.Descriptor.Digest.String(), Media: e.Descriptor.MediaType, Size: e.Size, Created: timestamp(e.Created)}
+	if e.Err != nil {
+		l.Error = e.Err.Error()
+	}
+	return l
 }
 
 func timestamp(t time.Time) string {
@@ -148,24 +158,6 @@ func listNames(w io.Writer, list []store.Entry, null bool) error {
 		}
 	}
 	return nil
-}
-
-func listText(stdio *cli.IO, list []store.Entry) error {
-	w := tabwriter.NewWriter(stdio.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tTAG\tID\tCREATED\tSIZE")
-	for _, e := range list {
-		name, tag := splitName(e.Name)
-		created, size := timestamp(e.Created), humanSize(e.Size)
-		if e.Err != nil {
-			stdio.Warnf("%s: %v", name, e.Err)
-			size = "?"
-		}
-		if created == "" {
-			created = "?"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", name, tag, e.Descriptor.Digest.Encoded()[:12], created, size)
-	}
-	return w.Flush()
 }
 
 // humanSize writes bytes the way image listings do: three digits, powers of ten.

@@ -3,9 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"strings"
-	"text/tabwriter"
 
 	"github.com/opencontainers/go-digest"
 
@@ -30,17 +27,22 @@ type imageDocument struct {
 }
 
 func inspectCommand() *cli.Command {
-	var platform string
+	var platform, format string
 	var manifest, config bool
 	return &cli.Command{
 		Name: "inspect", Args: "IMAGE...",
 		Short: "Print all about images, one line of JSON each.",
 		Long: `The document has the members of the image's config ("config", "rootfs", "history", ...)
 and "digest", "names", "layers", "manifest": see docksmith-store(5).
+` + formatHelp + `;
+"json" is the document, "docksmith" the manifest of the Docksmith assignment.
 
-    ds-store inspect app:v1 | jq -r '.config.Env[]'`,
+    ds-store inspect app:v1 | jq -r '.config.Env[]'
+    ds-store inspect --format '{{join .Config.Cmd " "}}' app:v1`,
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&platform, "platform", "", "`OS/ARCH` to pick from an index")
+			f.StringVarP(&format, "format", "f", "", formatUsage)
+			f.Complete("format", "json,docksmith")
 			f.BoolVar(&manifest, "manifest", false, "print the manifest, byte for byte as it is stored")
 			f.BoolVar(&config, "config", false, "print the config, byte for byte as it is stored")
 		},
@@ -49,6 +51,10 @@ and "digest", "names", "layers", "manifest": see docksmith-store(5).
 				return err
 			}
 			p, err := parsePlatform(platform)
+			if err != nil {
+				return err
+			}
+			show, err := imagePrinter(stdio, format)
 			if err != nil {
 				return err
 			}
@@ -64,7 +70,7 @@ and "digest", "names", "layers", "manifest": see docksmith-store(5).
 					case config:
 						_, err = stdio.Stdout.Write(img.RawConfig)
 					default:
-						err = printImage(stdio, s, img)
+						err = show(s, img)
 					}
 					if err != nil {
 						return err
@@ -76,14 +82,44 @@ and "digest", "names", "layers", "manifest": see docksmith-store(5).
 	}
 }
 
-func printImage(stdio *cli.IO, s *store.Store, img *store.Image) error {
-	list, err := s.List()
-	if err != nil {
-		return err
+// imagePrinter prints an image as format says.
+func imagePrinter(stdio *cli.IO, format string) (func(*store.Store, *store.Image) error, error) {
+	switch format {
+	case "", "json":
+		return func(s *store.Store, img *store.Image) error {
+			doc, err := describeImage(s, img)
+			if err != nil {
+				return err
+			}
+			return stdio.JSON(doc)
+		}, nil
+	case "docksmith":
+		return func(_ *store.Store, img *store.Image) error {
+			doc, err := classic(img)
+			if err != nil {
+				return err
+			}
+			return stdio.JSON(doc)
+		}, nil
 	}
+	f, err := newFormatter(stdio.Stdout, format, nil)
+	return func(s *store.Store, img *store.Image) error {
+		doc, err := describeImage(s, img)
+		if err != nil {
+			return err
+		}
+		return f.write(newImageView(s, img, doc))
+	}, err
+}
+
+func describeImage(s *store.Store, img *store.Image) (imageDocument, error) {
 	doc := imageDocument{
 		Schema: "docksmith.image/1", Name: img.Name, Digest: img.Descriptor.Digest, MediaType: img.Descriptor.MediaType,
 		Stored: timestamp(img.Created), Layers: []layerDocument{}, Image: img.Config, Manifest: img.RawManifest,
+	}
+	list, err := s.List()
+	if err != nil {
+		return doc, err
 	}
 	doc.Size = img.Descriptor.Size + img.Manifest.Config.Size
 	for _, l := range img.Layers {
@@ -95,92 +131,5 @@ func printImage(stdio *cli.IO, s *store.Store, img *store.Image) error {
 			doc.Names = append(doc.Names, e.Name)
 		}
 	}
-	return stdio.JSON(doc)
-}
-
-// row is an instruction of an image's history.
-type row struct {
-	Created   string        `json:"created,omitempty"`
-	CreatedBy string        `json:"createdBy,omitempty"`
-	Comment   string        `json:"comment,omitempty"`
-	Empty     bool          `json:"emptyLayer,omitempty"`
-	Digest    digest.Digest `json:"digest,omitempty"`
-	DiffID    digest.Digest `json:"diffID,omitempty"`
-	Size      int64         `json:"size"`
-}
-
-func historyCommand() *cli.Command {
-	var platform string
-	var asJSON bool
-	return &cli.Command{
-		Name: "history", Args: "IMAGE",
-		Short: "List the instructions that made an image, the last first.",
-		Long:  `A row is an instruction: the digest of its layer ("-" if it made none), its size, and its text.`,
-		Flags: func(f *cli.Flags) {
-			f.StringVar(&platform, "platform", "", "`OS/ARCH` to pick from an index")
-			f.BoolVar(&asJSON, "json", false, "print one line of JSON per row")
-		},
-		Run: func(_ context.Context, stdio *cli.IO, args []string) error {
-			if err := operands(args, 1, 1, "IMAGE"); err != nil {
-				return err
-			}
-			p, err := parsePlatform(platform)
-			if err != nil {
-				return err
-			}
-			return withStore(stdio, func(s *store.Store) error {
-				img, err := s.Image(args[0], p)
-				if err != nil {
-					return err
-				}
-				return printHistory(stdio, rows(img), asJSON)
-			})
-		},
-	}
-}
-
-// rows joins history and layers. Layers that no entry speaks of get rows of
-// their own, at the end, where a tool that writes no history put them.
-func rows(img *store.Image) []row {
-	var out []row
-	layers := img.Layers
-	add := func(h oci.History) {
-		r := row{CreatedBy: h.CreatedBy, Comment: h.Comment, Empty: h.EmptyLayer}
-		if h.Created != nil {
-			r.Created = timestamp(*h.Created)
-		}
-		if !h.EmptyLayer {
-			r.Digest, r.DiffID, r.Size = layers[0].Digest, layers[0].DiffID, layers[0].Size
-			layers = layers[1:]
-		}
-		out = append([]row{r}, out...)
-	}
-	for _, h := range img.Config.History {
-		add(h)
-	}
-	for len(layers) > 0 {
-		add(oci.History{})
-	}
-	return out
-}
-
-func printHistory(stdio *cli.IO, list []row, asJSON bool) error {
-	if asJSON {
-		for _, r := range list {
-			if err := stdio.JSON(r); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	w := tabwriter.NewWriter(stdio.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "LAYER\tSIZE\tCREATED BY")
-	for _, r := range list {
-		id := "-"
-		if r.Digest != "" {
-			id = r.Digest.String()
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", id, humanSize(r.Size), cli.Printable(strings.ReplaceAll(r.CreatedBy, "\n", " ")))
-	}
-	return w.Flush()
+	return doc, nil
 }

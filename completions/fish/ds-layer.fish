@@ -9,6 +9,7 @@ complete -c ds-layer -n __fish_use_subcommand -a list -d 'List the entries of a 
 complete -c ds-layer -n __fish_use_subcommand -a digest -d 'Print the diff ID of a layer: the SHA-256 of its plain tar.'
 complete -c ds-layer -n __fish_use_subcommand -a flatten -d 'Write the merged view of a stack of layers as one.'
 complete -c ds-layer -n __fish_use_subcommand -a cat -d 'Print one file of the merged view of a stack of layers.'
+complete -c ds-layer -n __fish_use_subcommand -a waste -d 'List what layers carry in vain, since others hide it.'
 complete -c ds-layer -n __fish_use_subcommand -a compress -d 'Write a layer in another compression.'
 complete -c ds-layer -n __fish_use_subcommand -a closure -d 'Write a layer of programs and everything that they need to start.'
 complete -c ds-layer -n '__fish_seen_subcommand_from create' -s o -l output -r -F -d 'write to FILE, which appears whole or not at all'
@@ -54,6 +55,10 @@ complete -c ds-layer -n '__fish_seen_subcommand_from flatten' -F
 complete -c ds-layer -n '__fish_seen_subcommand_from cat' -s h -l help -d 'show this help'
 complete -c ds-layer -n '__fish_seen_subcommand_from cat' -l version -d 'show the version'
 complete -c ds-layer -n '__fish_seen_subcommand_from cat' -F
+complete -c ds-layer -n '__fish_seen_subcommand_from waste' -l json -d 'print JSON lines, closed by {"type":"end"}'
+complete -c ds-layer -n '__fish_seen_subcommand_from waste' -s h -l help -d 'show this help'
+complete -c ds-layer -n '__fish_seen_subcommand_from waste' -l version -d 'show the version'
+complete -c ds-layer -n '__fish_seen_subcommand_from waste' -F
 complete -c ds-layer -n '__fish_seen_subcommand_from compress' -s o -l output -r -F -d 'write to FILE, which appears whole or not at all'
 complete -c ds-layer -n '__fish_seen_subcommand_from compress' -l compress -x -a 'gzip zstd none' -d 'FORMAT: gzip, zstd or none; default $DOCKSMITH_COMPRESS, else gzip'
 complete -c ds-layer -n '__fish_seen_subcommand_from compress' -l level -x -d 'compress at level N; default 3'
