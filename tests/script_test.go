@@ -62,7 +62,22 @@ func setup(env *testscript.Env) error {
 			return err
 		}
 	}
+	env.Defer(func() { endContainers(env) })
 	return os.MkdirAll(filepath.Join(env.WorkDir, "home"), 0o755)
+}
+
+// endContainers removes the containers that a script left: one that fails in
+// the middle must not leave programs running.
+func endContainers(env *testscript.Env) {
+	command := func(args ...string) *exec.Cmd {
+		c := exec.Command(filepath.Join(top, "bin", "ds-exec"), args...)
+		c.Env = append(os.Environ(), "DOCKSMITH_ROOT="+env.Getenv("DOCKSMITH_ROOT"))
+		return c
+	}
+	ids, err := command("ps", "--quiet", "--all").Output()
+	if err == nil && len(ids) > 0 {
+		_ = command(append([]string{"rm", "--force"}, strings.Fields(string(ids))...)...).Run() // at most a leftover
+	}
 }
 
 func repository() string {
