@@ -26,6 +26,7 @@ var mayImport = map[string]string{
 	"limits":     "cli sandbox",
 	"volume":     "flock",
 	"plan":       "dockerfile",
+	"makefile":   "dockerfile plan",
 	"buildctx":   "flock",
 	"buildlog":   "flock",
 	"layer":      "rootfs",

@@ -64,11 +64,11 @@ func (c *contexts) openContext(value string, st *images, in *inputs) (build.Name
 	info, err := os.Stat(value)
 	switch {
 	case err == nil && info.IsDir():
-		rules, err := readIgnore(value, in.deps)
+		rules, ignore, err := readIgnore(value)
 		if err != nil {
 			return build.NamedContext{}, err
 		}
-		files, err := buildctx.Open(value, buildctx.Options{Ignore: rules, Index: in.index, Uses: in.deps.watch(value)})
+		files, err := buildctx.Open(value, buildctx.Options{Ignore: rules, Index: in.index, Uses: in.deps.watch(value, []string{ignore})})
 		if err != nil {
 			return build.NamedContext{}, err
 		}

@@ -23,17 +23,24 @@ type depfile struct {
 	changed      bool // something that the image depends on, since it began
 	files        []string
 	dirs         []usedDir
+	plan         bool // it is the plan that counts, not the Dockerfile it was made of
 }
 
-// usedDir is a context, of which some files are used.
+// usedDir is a context, of which some files are used. Then its ignore file counts
+// too, or that there is none.
 type usedDir struct {
-	dir  string
-	uses *buildctx.Uses
+	dir    string
+	uses   *buildctx.Uses
+	ignore []string
 }
 
 // newDepfile reads -MD, -MF and -MT; it is nil without -MD.
 func (o *options) newDepfile(operand string) (*depfile, error) {
 	switch {
+	case o.deps && operand == "-":
+		return nil, cli.Usagef("--deps: the context is standard input, there are no files to depend on")
+	case o.deps:
+		return &depfile{}, nil
 	case !o.writeDeps && o.depFile == "" && o.depTarget == "":
 		return nil, nil
 	case operand == "-":
@@ -41,7 +48,7 @@ func (o *options) newDepfile(operand string) (*depfile, error) {
 	case o.iidfile == "" && (o.depFile == "" || o.depTarget == ""):
 		return nil, cli.Usagef("-MD: name the rule's target with --iidfile FILE, or with -MT TARGET and -MF FILE")
 	}
-	d := &depfile{path: o.depFile, target: o.depTarget, began: time.Now()}
+	d := &depfile{path: o.depFile, target: o.depTarget, began: time.Now(), plan: o.step != ""}
 	if d.target == "" {
 		d.target = o.iidfile
 	}
@@ -62,13 +69,20 @@ func (d *depfile) file(name string) {
 // when it comes.
 func (d *depfile) absent(name string) { d.file(filepath.Dir(name)) }
 
+// source takes note of the Dockerfile.
+func (d *depfile) source(name string) {
+	if d != nil && !d.plan {
+		d.file(name)
+	}
+}
+
 // watch gives what a context that is opened tells of its files.
-func (d *depfile) watch(dir string) *buildctx.Uses {
+func (d *depfile) watch(dir string, ignore []string) *buildctx.Uses {
 	if d == nil {
 		return nil
 	}
 	u := &buildctx.Uses{}
-	d.dirs = append(d.dirs, usedDir{dir, u})
+	d.dirs = append(d.dirs, usedDir{dir, u, ignore})
 	return u
 }
 
@@ -80,8 +94,12 @@ func (d *depfile) write(ctx context.Context, st *images) error {
 	}
 	all := slices.Clone(d.files)
 	for _, used := range d.dirs {
-		for _, p := range used.uses.List() {
+		list := used.uses.List()
+		for _, p := range list {
 			all = append(all, filepath.Join(used.dir, p))
+		}
+		if len(list) > 0 {
+			all = append(all, used.ignore...)
 		}
 	}
 	for _, name := range st.names() {

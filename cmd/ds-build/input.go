@@ -71,7 +71,7 @@ func (o *options) openInputs(ctx context.Context, s *cli.IO, st *store.Store, op
 	if err != nil {
 		return nil, err
 	}
-	rules, err := in.ignoreRules(file)
+	rules, ignore, err := in.ignoreRules(file)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (o *options) openInputs(ctx context.Context, s *cli.IO, st *store.Store, op
 	if o.paranoid || os.Getenv("DOCKSMITH_PARANOID") != "" {
 		in.index.Distrust()
 	}
-	in.context, err = buildctx.Open(in.dir, buildctx.Options{Ignore: rules, Index: in.index, Uses: in.deps.watch(in.dir)})
+	in.context, err = buildctx.Open(in.dir, buildctx.Options{Ignore: rules, Index: in.index, Uses: in.deps.watch(in.dir, ignore)})
 	return in, err
 }
 
@@ -128,7 +128,7 @@ func (in *inputs) receivePlan(r io.Reader) (string, error) {
 	}
 	in.plan = p
 	if _, err := os.Stat(p.File); err == nil {
-		in.deps.file(p.File)
+		in.deps.source(p.File)
 	}
 	return p.File, nil
 }
@@ -144,7 +144,7 @@ func (in *inputs) readFile(name string) (string, error) {
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
 		return "", errors.Join(err, fmt.Errorf("read %s: not a regular file", name))
 	}
-	in.deps.file(path)
+	in.deps.source(path)
 	in.plan, err = decode(f, name)
 	return path, err
 }
@@ -194,42 +194,46 @@ func decode(r io.Reader, name string) (*plan.Plan, error) {
 }
 
 // ignoreRules reads FILE.dockerignore beside the Dockerfile or, without one,
-// the context's .dockerignore.
-func (in *inputs) ignoreRules(file string) (*buildctx.Ignore, error) {
+// the context's .dockerignore. It also lists what changes when the rules do: the
+// file, and the directory where another would have been found first.
+func (in *inputs) ignoreRules(file string) (*buildctx.Ignore, []string, error) {
+	var depends []string
 	if file != "" && !strings.HasPrefix(file, "<") {
-		f, err := os.Open(file + ".dockerignore")
+		name := file + ".dockerignore"
+		f, err := os.Open(name)
 		if err == nil {
 			defer f.Close()
-			in.deps.file(file + ".dockerignore")
-			return buildctx.ParseIgnore(f, file+".dockerignore")
+			rules, err := buildctx.ParseIgnore(f, name)
+			return rules, []string{name}, err
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
+			return nil, nil, err
 		}
-		in.deps.absent(file + ".dockerignore")
+		depends = append(depends, filepath.Dir(name))
 	}
-	return readIgnore(in.dir, in.deps)
+	rules, more, err := readIgnore(in.dir)
+	return rules, append(depends, more), err
 }
 
-// readIgnore reads the .dockerignore of a context.
-func readIgnore(dir string, deps *depfile) (*buildctx.Ignore, error) {
+// readIgnore reads the .dockerignore of a context, and tells what changes when
+// the rules do.
+func readIgnore(dir string) (_ *buildctx.Ignore, depends string, err error) {
 	root, err := rootfs.Open(dir)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer root.Close()
 	f, err := root.OpenFile(".dockerignore", openFlags, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		deps.absent(filepath.Join(dir, ".dockerignore"))
-		return nil, nil
+		return nil, dir, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.Join(err, errors.New("read .dockerignore: not a regular file"))
+		return nil, "", errors.Join(err, errors.New("read .dockerignore: not a regular file"))
 	}
-	deps.file(filepath.Join(dir, ".dockerignore"))
-	return buildctx.ParseIgnore(f, ".dockerignore")
+	rules, err := buildctx.ParseIgnore(f, ".dockerignore")
+	return rules, filepath.Join(dir, ".dockerignore"), err
 }

@@ -12,7 +12,11 @@ import (
 // the make that runs us. Our children are no clients of its jobserver: neither
 // descriptors nor flags reach them.
 func (o *options) openJobs(s *cli.IO) (*jobs.Slots, error) {
-	slots, warning := jobs.Open(o.jobs, os.Getenv("MAKEFLAGS"))
+	most, flags := o.jobs, os.Getenv("MAKEFLAGS")
+	if o.step != "" {
+		most, flags = 1, "" // it takes the place in which make started us
+	}
+	slots, warning := jobs.Open(most, flags)
 	if warning != "" {
 		s.Warnf("%s", warning)
 	}

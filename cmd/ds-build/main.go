@@ -23,7 +23,8 @@ What is questionable in the Dockerfile is told before the build begins; --check
 tells it on standard output and builds nothing.
 
 Exit status: 0 built, 1 failed, 2 wrong usage; that of the command when a RUN
-fails, 128+N when signal N ended it. With --check: 0 nothing found, 1 something.
+fails, 128+N when signal N ended it. With --check: 0 nothing found, 1 something;
+with --ignored: 0 something is ignored, 1 nothing.
 
     ds-parse Dockerfile | ds-build -t app:v1 .
     ds-build -q -f Dockerfile --build-arg VERSION=2 --target test .
@@ -40,6 +41,9 @@ type options struct {
 	ssh       []string
 	allow     []string
 	target    string
+	step      string
+	after     string
+	stages    []string
 	platform  string
 	network   string
 	isolation string
@@ -61,6 +65,8 @@ type options struct {
 	noCache   bool
 	paranoid  bool
 	dryRun    bool
+	deps      bool
+	ignored   bool
 	jobs      int
 	noOverlay bool
 	quiet     bool
@@ -70,7 +76,7 @@ func main() {
 	var o options
 	cli.Main(&cli.Command{
 		Name:  "ds-build",
-		Args:  "CONTEXT",
+		Args:  "CONTEXT | --ignored PATH...",
 		Short: "Execute a build plan and put the image into the store.",
 		Long:  long,
 		Flags: o.declare,
@@ -88,7 +94,12 @@ func (o *options) declare(f *cli.Flags) {
 	f.StringArrayVar(&o.ssh, "ssh", nil, "give RUN --mount=type=ssh an agent: default, or `ID[=SOCKET]`; may be repeated")
 	f.StringArrayVar(&o.allow, "allow", nil, "allow steps to ask for `network.host` or security.insecure; may be repeated")
 	f.StringVar(&o.target, "target", "", "build `STAGE`, a name or a number, instead of the last")
+	f.StringVar(&o.step, "step", "", "execute one step alone, `STAGE.STEP`: the stage's number and the step's; 0 is its FROM")
+	f.StringVar(&o.after, "after", "", "with --step: the digest of the image of the step before is in `FILE`")
+	f.StringArrayVar(&o.stages, "stage", nil, "with --step: the digest of the image of a finished stage is in a file, `NUMBER=FILE`; may be repeated")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "build nothing: print which steps are in the cache, and why others are not")
+	f.BoolVar(&o.deps, "deps", false, "build nothing: print the files that the image depends on, each ended by NUL")
+	f.BoolVar(&o.ignored, "ignored", false, "build nothing: print by which rule the ignore file here hides each `PATH`")
 	f.BoolVar(&o.noCache, "no-cache", false, "run every step, whatever the cache knows")
 	f.BoolVar(&o.paranoid, "paranoid", false, "read and hash every file again, whatever is known of unchanged ones")
 	f.IntVarP(&o.jobs, "jobs", "j", 0, "execute at most `N` steps at the same time; default: as many as make's jobserver or the processors allow")
@@ -122,6 +133,7 @@ func (o *options) declare(f *cli.Flags) {
 	f.Complete("compress", "gzip,zstd,none")
 	f.Complete("iidfile", "file")
 	f.Complete("MF", "file")
+	f.Complete("after", "file")
 	f.Complete("metadata-file", "file")
 	f.Complete("progress", "auto,tty,plain,json,none")
 	f.Complete("color", "auto,always,never")

@@ -33,6 +33,9 @@ func newProgress(s *cli.IO, o *options, w *watched) (progress, error) {
 	if o.quiet && kind == "auto" {
 		kind = "none"
 	}
+	if o.deps {
+		return &silence{s: s}, nil
+	}
 	if o.dryRun && kind != "json" {
 		return &forecast{silence: silence{s: s}}, nil
 	}

@@ -23,6 +23,10 @@ import (
 
 // run is the whole program: settings, then inputs, then the build.
 func (o *options) run(ctx context.Context, s *cli.IO, args []string) error {
+	if o.ignored {
+		return o.explainIgnored(s, args)
+	}
+	o.dryRun = o.dryRun || o.deps
 	if len(args) != 1 {
 		return cli.Usagef("want one CONTEXT, got %d operands", len(args))
 	}
@@ -31,6 +35,9 @@ func (o *options) run(ctx context.Context, s *cli.IO, args []string) error {
 	}
 	if o.rechecks && (o.dryRun || o.noCache || o.check) {
 		return cli.Usagef("--check=N%%: --check, --dry-run and --no-cache leave nothing to compare")
+	}
+	if _, _, err := o.stepAlone(); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -231,6 +238,10 @@ func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
 	if err != nil {
 		return nil, err
 	}
+	alone, err := b.o.alone(b.store)
+	if err != nil {
+		return nil, err
+	}
 	account := known.Begin(b.historyName())
 	defer func() {
 		if !b.o.dryRun {
@@ -253,7 +264,7 @@ func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
 		Store:  b.store,
 		Runner: runner{isolation: b.o.isolation, limits: b.settings.limits}, Cache: known, Account: account,
 		Context: b.in.context, Contexts: further.named, Index: b.in.index, View: sandbox.OverlayView,
-		Args: b.settings.args, Target: b.o.target, NoCache: b.o.noCache, Recheck: b.journal.recheck.options(), DryRun: b.o.dryRun, NoOverlay: b.o.noOverlay, Network: b.o.network,
+		Args: b.settings.args, Target: b.o.target, Alone: alone, NoCache: b.o.noCache, Recheck: b.journal.recheck.options(), DryRun: b.o.dryRun, NoOverlay: b.o.noOverlay, Network: b.o.network,
 		AllowHostNetwork: b.settings.allowHost, Insecure: b.settings.insecure,
 		Fetcher: fetcher{}, CacheMounts: known, Secrets: b.settings.secrets, Agents: b.settings.agents,
 		Hosts: b.settings.hosts, Platform: b.settings.platform, CanRun: emulates, Epoch: b.settings.epoch, Labels: b.settings.labels,
@@ -262,19 +273,29 @@ func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if b.o.deps {
+		return result, b.in.deps.print(b.s)
+	}
 	if b.o.dryRun {
 		return result, nil
 	}
-	if err := b.store.Tag(ctx, result.Descriptor, b.settings.tags...); err != nil {
+	if alone == nil || len(b.settings.tags) > 0 { // what is on the way to an image is none that anybody looks for
+		err = b.store.Tag(ctx, result.Descriptor, b.settings.tags...)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return result, b.report(ctx, result)
 }
 
 // historyName is what the history of this build goes under: the image's first
-// name, or the Dockerfile if it has none; "" if that is no file either.
+// name, or the Dockerfile if it has none; "" if that is no file either, or the
+// build is a single step.
 func (b *builder) historyName() string {
-	if len(b.settings.tags) > 0 {
+	switch {
+	case b.o.step != "":
+		return ""
+	case len(b.settings.tags) > 0:
 		return b.settings.tags[0].String()
 	}
 	file, err := filepath.Abs(b.in.plan.File)

@@ -25,6 +25,12 @@ func (o *options) validate(s *cli.IO) error {
 			return cli.Usagef("--%s goes with --check", name)
 		}
 	}
+	switch {
+	case o.emit != emitPlan && o.emit != emitMake:
+		return cli.Usagef("--emit=%s: want plan or make", o.emit)
+	case o.emit == emitMake && o.check:
+		return cli.Usagef("--emit=make does not go with --check")
+	}
 	rules, err := dockerfile.ParseRules(o.rules)
 	if err == nil {
 		err = rules.Validate()

@@ -40,7 +40,7 @@ const strictName = "Docksmithfile"
 
 type options struct {
 	strict, check          bool
-	target, name           string
+	target, name, emit     string
 	format, context, rules string
 	buildArgs              []string
 }
@@ -56,11 +56,13 @@ func main() {
 			f.StringVarP(&o.target, "target", "t", "", "plan up to `STAGE`, a name or a number, and leave out the rest")
 			f.BoolVar(&o.strict, "strict", false, "read the dialect of a Docksmithfile: CMD must be a JSON array")
 			f.StringVar(&o.name, "name", "", "call the input `NAME` in messages and in the plan")
+			f.StringVar(&o.emit, "emit", emitPlan, "write a `plan`, or a makefile whose targets are the steps: make")
 			f.BoolVar(&o.check, "check", false, "write what the checks find instead of a plan")
 			f.StringVar(&o.format, "format", dockerfile.FormatText, "write findings as `text`, json or sarif")
 			f.StringVar(&o.rules, "check-rules", "", "use `RULES` instead of the file's check directive, as skip=NAME,NAME or skip=all")
 			f.StringArrayVar(&o.buildArgs, "build-arg", nil, "check with this build argument, `NAME=VALUE`; a lone NAME takes the environment's value")
 			f.StringVar(&o.context, "context", "", "check COPY and ADD against the ignore file of `DIR`")
+			f.Complete("emit", "plan,make")
 			f.Complete("format", "text,json,sarif")
 			f.Complete("context", "dir")
 			f.Complete("target", "stage")
@@ -108,6 +110,9 @@ func parse(s *cli.IO, args []string, o options) error {
 	}
 	if o.check {
 		return o.report(s, p)
+	}
+	if o.emit == emitMake {
+		return o.emitMakefile(s, p, name, args)
 	}
 	return plan.Encode(s.Stdout, p)
 }

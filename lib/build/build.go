@@ -59,6 +59,8 @@ type Options struct {
 	Args map[string]string
 	// Target is the name or index of the stage to build; default the last.
 	Target string
+	// Alone is the only step to execute; default all.
+	Alone *Alone
 	// NoCache runs every step. What they make is still recorded.
 	NoCache bool
 	// Recheck does some of the steps that hit again and compares; nil: none.
@@ -199,6 +201,7 @@ type builder struct {
 	globals  scope                    // arguments of FROM lines, platform arguments included
 	contexts map[string]*NamedContext // by contextName
 	target   int
+	goal     int                  // the stage whose image is written: the target, or that of Options.Alone
 	order    []int                // needed stages, each after those it needs
 	total    int                  // instructions in them
 	first    map[int]int          // number of a stage's FROM among all instructions
@@ -245,6 +248,9 @@ func newBuilder(ctx context.Context, p *plan.Plan, o Options) (*builder, error) 
 	if err := b.resolveTarget(); err != nil {
 		return nil, err
 	}
+	if err := b.checkAlone(); err != nil {
+		return nil, err
+	}
 	if err := b.setGlobals(); err != nil {
 		return nil, err
 	}
@@ -256,7 +262,7 @@ func newBuilder(ctx context.Context, p *plan.Plan, o Options) (*builder, error) 
 
 // finish writes the image of the target stage.
 func (b *builder) finish(ctx context.Context) (*Result, error) {
-	s := b.running[b.target].stage
+	s := b.running[b.goal].stage
 	img := s.img
 	img.Created = &b.o.Epoch
 	img.Config.OnBuild = s.onbuild
@@ -267,7 +273,9 @@ func (b *builder) finish(ctx context.Context) (*Result, error) {
 	for k, v := range b.o.Labels {
 		setLabel(&img.Config, k, v)
 	}
-	b.warnUnusedArgs()
+	if b.o.Alone == nil {
+		b.warnUnusedArgs()
+	}
 	desc, err := b.o.Store.WriteImage(ctx, img, s.layers, nil)
 	if err != nil {
 		return nil, fmt.Errorf("write image: %w", err)

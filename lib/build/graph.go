@@ -86,7 +86,7 @@ func (b *builder) setOrder(ctx context.Context) error {
 		}
 		return nil
 	}
-	if err := visit(b.target); err != nil {
+	if err := visit(b.goal); err != nil {
 		return err
 	}
 	for i := range b.plan.Stages {
@@ -107,6 +107,9 @@ func (b *builder) setOrder(ctx context.Context) error {
 			return err
 		}
 	}
+	if b.o.Alone != nil {
+		return nil
+	}
 	return b.foresee(ctx)
 }
 
@@ -118,13 +121,13 @@ func (b *builder) needs(ctx context.Context, i int) ([]int, error) {
 		return nil, b.fault(s.Line, err)
 	}
 	var needs []int
-	if o.stage >= 0 {
+	if o.stage >= 0 && b.imageOfStage(i) == nil {
 		needs = append(needs, o.stage)
 	}
 	if b.triggers[i], err = b.baseTriggers(ctx, s); err != nil {
 		return nil, b.fault(s.Line, err)
 	}
-	for _, st := range slices.Concat(b.triggers[i], s.Steps) {
+	for _, st := range slices.Concat(b.steps(i)) {
 		more, err := b.stepNeeds(st, i)
 		if err != nil {
 			return nil, err

@@ -240,6 +240,20 @@ func (r *runJob) files() func(ctx context.Context) ([]cache.File, error) {
 	}
 }
 
+// lookAtBinds finds what is bound of directories, which a step that is not
+// executed does not do if the cache knows nothing like it.
+func (r *runJob) lookAtBinds(ctx context.Context) error {
+	for _, m := range r.mounts {
+		if m.bind == nil || m.src.stage != nil {
+			continue
+		}
+		if err := m.bind.list(ctx); err != nil {
+			return fmt.Errorf("--mount of %s: %w", m.target, err)
+		}
+	}
+	return nil
+}
+
 // place names where the binds take files from.
 func (r *runJob) place() string {
 	var places []string

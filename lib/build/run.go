@@ -52,6 +52,11 @@ func (b *builder) runCommand(ctx context.Context, s *stage, st *plan.Step) (Even
 	if err := r.setMounts(ctx); err != nil {
 		return Event{}, err
 	}
+	if b.o.DryRun {
+		if err := r.lookAtBinds(ctx); err != nil {
+			return Event{}, err
+		}
+	}
 	e, err := b.layerStep(ctx, s, &work{
 		step: st, text: r.text(), pre: r.preimage(), quick: r.quick(), files: r.files(), place: r.place(), claim: r.holdCaches, make: r.make,
 	})

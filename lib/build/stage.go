@@ -99,16 +99,23 @@ func (b *builder) record(s *stage, text string, empty bool) {
 // buildStage executes the stage with index i.
 func (b *builder) buildStage(ctx context.Context, i int) (*stage, error) {
 	p := b.plan.Stages[i]
-	s, err := b.begin(ctx, p)
+	var s *stage
+	var err error
+	if base := b.imageOfStage(i); base != nil {
+		s, err = b.take(ctx, i, base)
+	} else {
+		s, err = b.begin(ctx, p)
+	}
 	if err != nil {
 		return nil, b.fault(p.Line, err)
 	}
-	for _, st := range b.triggers[i] {
+	triggers, steps := b.steps(i)
+	for _, st := range triggers {
 		if err := b.runStep(ctx, s, st); err != nil {
 			return nil, b.fault(p.Line, fmt.Errorf("trigger of the base image: %w", err))
 		}
 	}
-	for _, st := range p.Steps {
+	for _, st := range steps {
 		s.step++
 		if err := b.runStep(ctx, s, st); err != nil {
 			return nil, b.fault(st.Line, err)

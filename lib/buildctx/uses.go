@@ -14,6 +14,7 @@ import (
 type Uses struct {
 	mu    sync.Mutex
 	paths map[string]bool
+	links map[string]bool
 }
 
 // List is sorted, of paths as the context gives them.
@@ -21,6 +22,13 @@ func (u *Uses) List() []string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return slices.Sorted(maps.Keys(u.paths))
+}
+
+// Links are the symbolic links that were read or followed, sorted.
+func (u *Uses) Links() []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Sorted(maps.Keys(u.links))
 }
 
 // add notes a file or a directory that was read; a nil Uses is nobody's.
@@ -43,5 +51,18 @@ func (u *Uses) entry(info *Info) {
 		u.add(info.Path)
 	case Symlink:
 		u.add(path.Dir(info.Path))
+		u.link(info.Path)
 	}
+}
+
+func (u *Uses) link(p string) {
+	if u == nil {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.links == nil {
+		u.links = map[string]bool{}
+	}
+	u.links[p] = true
 }
