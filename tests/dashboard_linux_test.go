@@ -136,8 +136,19 @@ func TestDashboardFollowsTheTerminal(t *testing.T) {
 	if frame := s.until(frameEnd); !strings.Contains(frame, "IMAGES AND LAYERS") || strings.Count(frame, "\n") > 23 {
 		t.Errorf("%q", frame)
 	}
+	if _, err := s.near.WriteString("b\x1b[B\x1b[Ai"); err != nil {
+		t.Fatal(err)
+	}
+	if frame := s.until(frameEnd); !strings.Contains(frame, "BUILDS") || strings.Contains(frame, "DISK") {
+		t.Errorf("%q", frame)
+	}
+	s.until(frameEnd)
+	s.until(frameEnd)
+	if frame := s.until(frameEnd); !strings.Contains(frame, "IMAGES AND LAYERS") || strings.Contains(frame, "BUILDS") {
+		t.Errorf("%q", frame)
+	}
 	s.resize(40, 6)
-	if frame := s.until(frameEnd); strings.Contains(frame, "IMAGES AND LAYERS") || strings.Count(frame, "\n") > 5 {
+	if frame := s.until(frameEnd); strings.Contains(frame, "none") || strings.Count(frame, "\n") > 5 {
 		t.Errorf("%q", frame)
 	}
 	if _, err := s.near.WriteString("\x1a"); err != nil { // Ctrl-Z

@@ -18,7 +18,8 @@ func dashboardCommand() *cli.Command {
 	return &cli.Command{
 		Name: "dashboard", Args: "",
 		Short: "Show images, layers, cache, disk, containers and builds on one screen.",
-		Long: `On a terminal the screen is live: q ends it. Elsewhere, or with --once, all of it is
+		Long: `On a terminal the screen is live: q ends it, c, b and i show containers, builds or images
+alone, and a all again; arrows and the space bar scroll. Elsewhere, or with --once, all of it is
 printed once, in full length.
 
     ds-store dashboard --once | less

@@ -92,20 +92,24 @@ func liveDashboard(ctx context.Context, stdio *cli.IO, r *dashboard.Reader, inte
 	signal.Notify(stopped, syscall.SIGTSTP)
 	defer signal.Stop(resized)
 	defer signal.Stop(stopped)
-	quit := s.keys()
+	keys := s.keys()
+	var view dashboard.View
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	m, err := r.Read(ctx, time.Now())
 	for err == nil {
 		width, height := s.size()
-		if err = s.draw(m.Text(dashboard.TextOptions{Width: width - 1, Height: height, Color: color})); err != nil {
+		if err = s.draw(view.Draw(m, dashboard.TextOptions{Width: width - 1, Height: height, Color: color})); err != nil {
 			break
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-quit:
-			return nil
+		case key := <-keys:
+			if key == "q" || key == "" {
+				return nil
+			}
+			view.Key(key)
 		case <-resized: // the same once more
 		case <-stopped:
 			err = s.stop()
@@ -116,23 +120,47 @@ func liveDashboard(ctx context.Context, stdio *cli.IO, r *dashboard.Reader, inte
 	return err
 }
 
-// keys tells when q was typed. Whoever reads goes on until the program ends.
-func (s *screen) keys() <-chan struct{} {
-	quit := make(chan struct{})
+// keys gives what is typed, a key as the terminal sends it, and at the end of
+// input an empty one. Whoever reads goes on until the program ends.
+func (s *screen) keys() <-chan string {
+	keys := make(chan string)
 	if s.saved == nil {
-		return quit
+		return keys
 	}
 	go func() {
-		defer close(quit) // at the end of input, too
-		var key [1]byte
+		defer close(keys)
+		sent := make([]byte, 64)
 		for {
-			n, err := s.in.Read(key[:])
-			if err != nil || n == 1 && (key[0] == 'q' || key[0] == 'Q') {
+			n, err := s.in.Read(sent)
+			if err != nil || n == 0 {
 				return
+			}
+			for _, key := range split(string(sent[:n])) {
+				keys <- key
 			}
 		}
 	}()
-	return quit
+	return keys
+}
+
+// split takes keys apart that were typed faster than they were read: a letter, or
+// an escape character with "[", what goes with it and a letter or "~", or with "O" and a letter.
+func split(sent string) (keys []string) {
+	for sent != "" {
+		n := 1
+		switch {
+		case strings.HasPrefix(sent, "\x1b["):
+			n = len(sent)
+			if i := strings.IndexFunc(sent[2:], func(r rune) bool { return r >= '@' && r <= '~' }); i >= 0 {
+				n = 2 + i + 1
+			}
+		case strings.HasPrefix(sent, "\x1bO"):
+			n = min(3, len(sent))
+		}
+		keys = append(keys, sent[:n])
+		sent = sent[n:]
+	}
+	return keys
 }
 
 // stop lets the shell have the terminal until it says to go on. The signal may

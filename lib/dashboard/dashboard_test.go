@@ -150,6 +150,49 @@ func TestNoTextSteersTheTerminal(t *testing.T) {
 	}
 }
 
+// TestKeysChooseWhatIsSeen: a part alone, which scrolls as far as it goes.
+func TestKeysChooseWhatIsSeen(t *testing.T) {
+	m, v, o := fixture(""), View{}, TextOptions{Width: 79, Height: 10}
+	seen := func(keys ...string) string {
+		for _, k := range keys {
+			v.Key(k)
+		}
+		lines := v.Draw(m, o)
+		if len(lines) != o.Height || !strings.HasPrefix(lines[9], "q quit") {
+			t.Errorf("%q", lines)
+		}
+		return strings.Join(lines[3:9], "\n")
+	}
+	images := seen("i")
+	if !strings.HasPrefix(images, "IMAGES") || strings.Contains(images, "broken") || strings.Contains(images, "more") {
+		t.Error(images)
+	}
+	down := seen("j", "\x1b[B")
+	if strings.Contains(down, "aaaaaaaaaaaa") || seen("k", "\x1bOA") != images {
+		t.Error(down)
+	}
+	end := seen("\x1b[6~", " ", " ")
+	if !strings.Contains(end, "broken") || seen("j") != end || seen("k") == end || seen("\x1b[5~", "x") != images || seen(" ", "g") != images {
+		t.Error(end)
+	}
+	if got := seen("b"); !strings.Contains(got, "b1b1b1b1b1b1") {
+		t.Error(got)
+	}
+	if got := seen("c"); !strings.Contains(got, "lost") {
+		t.Error(got)
+	}
+	if got := seen("a"); !strings.HasPrefix(got, "DISK") || got != seen("c", "\x1b") {
+		t.Error(got)
+	}
+	if v.Key("a") || !v.Key("b") {
+		t.Error("what changes is not told")
+	}
+	o.Height = 1
+	if got := v.Draw(m, o); len(got) != 1 {
+		t.Errorf("%q", got)
+	}
+}
+
 // forbidden is written without regard to how the code finds such runes.
 func forbidden(r rune) bool {
 	return r < 0x20 || r >= 0x7f && r <= 0x9f || strings.ContainsRune("\u061c\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff\U000e0041\U000e0001", r)

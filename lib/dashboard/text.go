@@ -31,24 +31,29 @@ func (p part) heading() line { return append(line{}.say(strong, "%s", p.title), 
 // defaultWidth is what the columns are laid out for where any width will do.
 const defaultWidth = 100
 
+func (o TextOptions) width() int {
+	if o.Width <= 0 {
+		return defaultWidth
+	}
+	return o.Width
+}
+
 // Text draws the model. No line holds a character that steers a terminal, but
 // for the colours if these are wished.
 func (m *Model) Text(o TextOptions) []string {
-	width := o.Width
-	if width <= 0 {
-		width = defaultWidth
-	}
-	head := line{}.say(strong, "docksmith").say(faint, "  %s", m.Root).cut(width - 10)
-	lines := []line{head.right(width, plain, m.Time.Format("15:04:05"))}
-	lines = append(lines, m.summary())
-	parts := append(beside(m.diskPart(), m.cachePart(), width), m.containersPart(), m.buildsPart(), m.imagesPart())
+	lines := m.head(o.width())
+	parts := append(beside(m.diskPart(), m.cachePart(), o.width()), m.containersPart(), m.buildsPart(buildsShown), m.imagesPart())
 	if o.Height > 0 {
 		parts = share(parts, o.Height-len(lines))
 	}
 	for _, p := range parts {
 		lines = append(append(lines, nil, p.heading()), p.lines...)
 	}
-	var out []string
+	return o.texts(lines)
+}
+
+// texts cuts lines to what there is of the terminal.
+func (o TextOptions) texts(lines []line) (out []string) {
 	for _, l := range lines {
 		out = append(out, l.cut(o.Width).text(o.Color))
 	}
@@ -56,6 +61,12 @@ func (m *Model) Text(o TextOptions) []string {
 		out = out[:min(len(out), o.Height)]
 	}
 	return out
+}
+
+// head are the lines above all parts.
+func (m *Model) head(width int) []line {
+	title := line{}.say(strong, "docksmith").say(faint, "  %s", m.Root).cut(width - 10)
+	return []line{title.right(width, plain, m.Time.Format("15:04:05")), m.summary()}
 }
 
 // summary says the most in one line.
@@ -243,6 +254,8 @@ func (c *Container) state(m *Model) (string, look) {
 		return "up " + ago(m.Time.Sub(c.Started)), good
 	case c.Running():
 		return string(c.Status), work
+	case c.Exit.OOM:
+		return "out of memory", bad
 	case c.Exit.Unknown:
 		return "killed", bad
 	case c.Exit.Status == 0:

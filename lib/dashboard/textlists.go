@@ -9,13 +9,13 @@ import (
 // buildsShown is how many builds the text lists.
 const buildsShown = 10
 
-func (m *Model) buildsPart() part {
+func (m *Model) buildsPart(most int) part {
 	p := part{title: "BUILDS"}
 	if len(m.Builds) == 0 {
 		p.lines = []line{line{}.say(faint, "none is recorded")}
 		return p
 	}
-	for _, b := range m.Builds[:min(len(m.Builds), buildsShown)] {
+	for _, b := range m.Builds[:min(len(m.Builds), most)] {
 		p.lines = append(p.lines, m.buildLine(b))
 	}
 	return p
