@@ -178,6 +178,27 @@ func TestTrees(t *testing.T) {
 	}
 }
 
+// TestFileNamesItsLinks: a difference says with which other name a file is one.
+func TestFileNamesItsLinks(t *testing.T) {
+	o := opened{}
+	a := o.stack(t, []layer.Source{file("a", "1"), link("b", "a"), link("c", "a")})
+	b := o.stack(t, []layer.Source{file("b", "1"), link("c", "b")})
+	for d, err := range Trees(context.Background(), b, a) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := d.New.(File)
+		if want := map[string]string{"a": "", "b": "a", "c": "a"}[d.Path]; d.Path != "a" || f.Linkname != want || f.Digest != digest.FromString("1") {
+			t.Errorf("%s: got %+v, want a alone, added", d.Path, f)
+		}
+	}
+	for d := range Trees(context.Background(), a, o.stack(t, []layer.Source{file("a", "1"), file("b", "1"), link("c", "b")})) {
+		if was, is := d.Old.(File).Linkname, d.New.(File).Linkname; was != "a" || is != map[string]string{"b": "", "c": "b"}[d.Path] {
+			t.Errorf("%s: linked with %q, then %q", d.Path, was, is)
+		}
+	}
+}
+
 // TestTreesReadOnlyWhatDiffers: the layers at the bottom are not opened when
 // nothing in them can matter, and their content only where it does.
 func TestTreesReadOnlyWhatDiffers(t *testing.T) {
