@@ -64,6 +64,9 @@ func (inv *Inventory) imageItem(n store.NamedImage, blobs, snapshots map[digest.
 	for _, d := range n.Blobs {
 		if b := blobs[d]; b != nil {
 			i.hold(b)
+			if b.Text == "" && n.Layers != nil {
+				b.Text = "config" // unless it is one of those below
+			}
 			b.Refs = append(b.Refs, "image "+name)
 			b.Used = later(b.Used, n.Used)
 		}
