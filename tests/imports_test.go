@@ -36,6 +36,7 @@ var mayImport = map[string]string{
 	"jobs":       "",
 	"verify":     "oci layer store cache",
 	"compare":    "layer oci store",
+	"hostile":    "",
 	"restack":    "compare layer oci store",
 	"fetch":      "dockerfile fetched",
 	"fetched":    "flock",
@@ -57,7 +58,7 @@ var mayUse = map[string]string{
 	"github.com/opencontainers/runtime-spec": "oci sandbox limits store build cmd",
 	"github.com/spf13/pflag":                 "cli",
 	"github.com/ulikunitz/xz":                "layer",
-	"golang.org/x/sys":                       "fetched rootfs sandbox container layer store buildctx cache jobs verify cmd",
+	"golang.org/x/sys":                       "fetched rootfs sandbox container layer store buildctx cache jobs verify hostile cmd",
 	"github.com/zeebo/blake3":                "buildctx cache",
 }
 

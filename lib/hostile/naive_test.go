@@ -1,0 +1,197 @@
+package hostile
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// The test's binary is the deliberately naive program, when it is told so: it
+// joins strings to paths, follows every link, and checks nothing.
+func TestMain(m *testing.M) {
+	var err error
+	switch os.Getenv("NAIVE") {
+	case "":
+		os.Exit(m.Run())
+	case "unpack":
+		err = naiveUnpack(os.Args[1])
+	case "load":
+		err = naiveLoad(os.Args[1])
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func naivePath(dir, name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return dir + "/" + name
+}
+
+func naiveUnpack(dir string) error {
+	r := tar.NewReader(bufio.NewReader(os.Stdin))
+	for {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		naiveEntry(dir, h, r)
+	}
+}
+
+// naiveEntry goes on whatever happens.
+func naiveEntry(dir string, h *tar.Header, r io.Reader) {
+	path := naivePath(dir, h.Name)
+	at := strings.LastIndexByte(path, '/')
+	if removed, ok := strings.CutPrefix(path[at+1:], ".wh."); ok {
+		if removed == ".wh..opq" {
+			names, _ := os.ReadDir(path[:at])
+			for _, n := range names {
+				os.RemoveAll(path[:at] + "/" + n.Name())
+			}
+			return
+		}
+		os.RemoveAll(filepath.Clean(path[:at] + "/" + removed))
+		return
+	}
+	switch h.Typeflag {
+	case tar.TypeDir:
+		os.MkdirAll(path, 0o755)
+	case tar.TypeSymlink:
+		os.Remove(filepath.Clean(path))
+		os.Symlink(h.Linkname, filepath.Clean(path))
+	case tar.TypeLink:
+		if os.Link(naivePath(dir, h.Linkname), path) != nil {
+			os.Link(h.Linkname, path)
+		}
+	case tar.TypeFifo:
+		unix.Mkfifo(path, 0o644)
+	default:
+		if f, err := os.Create(path); err == nil {
+			io.Copy(f, r)
+			f.Close()
+		}
+	}
+	os.Chmod(path, h.FileInfo().Mode().Perm())
+	os.Chtimes(path, h.ModTime, h.ModTime)
+	for key, value := range h.PAXRecords {
+		if name, ok := strings.CutPrefix(key, "SCHILY.xattr."); ok {
+			unix.Setxattr(path, name, []byte(value), 0)
+		}
+	}
+}
+
+// naiveLoad keeps whatever index.json leads to, if anything does.
+func naiveLoad(dir string) error {
+	files := map[string][]byte{}
+	r := tar.NewReader(os.Stdin)
+	for {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		content, err := io.ReadAll(r)
+		if err != nil {
+			return err
+		}
+		files[h.Name] = content
+	}
+	var index struct{ Manifests []struct{ Digest string } }
+	if err := json.Unmarshal(files["index.json"], &index); err != nil || len(index.Manifests) == 0 {
+		return fmt.Errorf("no image: %w", err)
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(name)), content, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func naive(what string) string { return "NAIVE=" + what + " '" + os.Args[0] + "' {}" }
+
+func TestEachAttackTripsTheNaive(t *testing.T) {
+	score, err := Run(t.Context(), Options{Target: naive("unpack"), Load: naive("load"), Told: func(r Result) {
+		if r.Verdict != Held {
+			return
+		}
+		if r.overlay && !hasUserXattrs(t) {
+			t.Logf("%s: not seen: the temporary directory takes no attributes", r.Name)
+			return
+		}
+		if strings.Contains(r.Name, "xattr") && !hasUserXattrs(t) {
+			return
+		}
+		t.Errorf("T%d %s: held, status %d", r.Row, r.Name, r.Status)
+	}})
+	if err != nil || score.All < 120 {
+		t.Errorf("%+v, %v", score, err)
+	}
+}
+
+func hasUserXattrs(t *testing.T) bool {
+	t.Helper()
+	return unix.Setxattr(t.TempDir(), "user.x", []byte("1"), 0) == nil
+}
+
+func TestWhoTakesNothingHoldsAgainstNothing(t *testing.T) {
+	for _, o := range []Options{{Target: "exit 1"}, {Load: "cat >/dev/null; exit 3"}} {
+		if score, err := Run(t.Context(), o); err == nil || score.All != 0 {
+			t.Errorf("%+v: %+v, %v", o, score, err)
+		}
+	}
+}
+
+func TestNothingIsLeft(t *testing.T) {
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	o := Options{Target: naive("unpack")}
+	for _, f := range Layers() {
+		if f.Row == 2 {
+			continue
+		}
+		if _, err := o.attack(t.Context(), f); err != nil {
+			t.Fatalf("%s: %v", f.Name, err)
+		}
+	}
+	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
+		t.Errorf("%v, %v", left, err)
+	}
+}
+
+func TestTarsAreWhatTheySay(t *testing.T) {
+	r := tar.NewReader(bytes.NewReader(tarOf(dir("d"), symlink("l", strings.Repeat("x", 150)), item{name: "f", content: "abc", xattrs: []string{"user.a=b"}})))
+	var got []string
+	for {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, fmt.Sprintf("%s %c %d %d", h.Name, h.Typeflag, len(h.Linkname), h.Size))
+	}
+	if want := "d/ 5 0 0|l 2 150 0|f 0 0 3"; strings.Join(got, "|") != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
