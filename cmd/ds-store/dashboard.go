@@ -44,7 +44,7 @@ printed once, in full length.
 			if html && stdio.Stdout.IsTerminal() {
 				return cli.WithHint(cli.Usagef("a page of HTML is not sent to a terminal"), "redirect it: docksmith dashboard --html >page.html")
 			}
-			r, err := newReader(stdio)
+			r, err := newReader(ctx, stdio)
 			if err != nil {
 				return err
 			}
@@ -62,16 +62,19 @@ printed once, in full length.
 // minInterval keeps the screen from being a load of its own.
 const minInterval = 100 * time.Millisecond
 
-// newReader gives the reader of the state directory, as its owner if some of it
-// belongs to mapped users.
-func newReader(stdio *cli.IO) (r *dashboard.Reader, err error) {
-	err = withStore(stdio, func(s *store.Store) error {
-		r = dashboard.NewReader(s.Root())
-		if !s.HasAnySnapshot() {
-			return nil
-		}
-		return enterUserNamespace(s, stdio)
-	})
+// newReader gives the reader of the state directory, which has read once. Where
+// not all of the disk could be looked at, because it belongs to mapped users, the program begins
+// again as their owner; if that cannot be, the dashboard says what it lacks.
+func newReader(ctx context.Context, stdio *cli.IO) (*dashboard.Reader, error) {
+	root, err := stdio.Root()
+	if err != nil {
+		return nil, err
+	}
+	r := dashboard.NewReader(root)
+	m, err := r.Read(ctx, time.Now())
+	if err == nil && m.Partial {
+		_ = withStore(stdio, func(s *store.Store) error { return enterUserNamespace(s, stdio) })
+	}
 	return r, err
 }
 

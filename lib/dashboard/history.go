@@ -43,7 +43,7 @@ func (m *Model) cacheSection() *element {
 	axis := e("p", "class", "axis").add(stampElement(list[0].Began), stampElement(list[len(list)-1].Began))
 	keys := e("p").add(key("cache", "from the cache"), key("work", "not in the cache"))
 	slices.Reverse(rows)
-	note := fmt.Sprintf("%d hits and %d misses in %s, %s saved. A bar is one of the last builds, the latest at the right.", m.Cache.Hits, m.Cache.Misses, count(int(m.Cache.Builds), "build", "builds"), secondsText(m.Cache.SavedSeconds))
+	note := fmt.Sprintf("%s and %s in %s, %s saved. A bar is one of the last builds, the latest at the right.", count(int(m.Cache.Hits), "hit", "hits"), count(int(m.Cache.Misses), "miss", "misses"), count(int(m.Cache.Builds), "build", "builds"), secondsText(m.Cache.SavedSeconds))
 	return section("cache", "half", "Cache", note, chart, axis, keys,
 		figures("The same as a table", []column{{"Build", false}, {"Began", false}, {"Image", false}, {"Hits", true}, {"Misses", true}}, rows))
 }

@@ -192,7 +192,7 @@ func (m *Model) cachePart() part {
 	full := bar(rate, width)
 	p.lines = []line{
 		line{}.say(cached, "%s", full).say(faint, "%s", strings.Repeat("·", width-columns(full))).say(plain, " %s hits", percent(rate)),
-		line{}.say(plain, "%d hits, %d misses", m.Cache.Hits, m.Cache.Misses),
+		line{}.say(plain, "%s, %s", count(int(m.Cache.Hits), "hit", "hits"), count(int(m.Cache.Misses), "miss", "misses")),
 		line{}.say(plain, "%s saved in %s", secondsText(m.Cache.SavedSeconds), count(int(m.Cache.Builds), "build", "builds")),
 	}
 	if text, n := sparks(m.Builds, width); n > 1 {
