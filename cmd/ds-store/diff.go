@@ -97,7 +97,7 @@ func (d *diff) run(ctx context.Context, stdio *cli.IO, args []string) (err error
 // a path, else a file or directory.
 func (d *diff) image(stdio *cli.IO, name string, p *oci.Platform) (*compare.Image, error) {
 	path, inside, isFile := splitPath(name)
-	if isFile && strings.HasPrefix(name, "/") || strings.HasPrefix(name, ".") {
+	if strings.HasPrefix(name, "/") || strings.HasPrefix(name, ".") {
 		return compare.Open(path, compare.OpenOptions{Name: inside, Platform: p})
 	}
 	if d.store == nil {
