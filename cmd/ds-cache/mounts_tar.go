@@ -210,17 +210,18 @@ func (i *mountImport) begin(ctx context.Context, old, dir string) error {
 	if _, err := os.Lstat(old); err != nil {
 		return nil
 	}
-	r, w := io.Pipe()
-	defer r.Close() // ends the writer at its second entry
-	go func() { w.CloseWithError(layer.Create(ctx, w, old, layer.CreateOptions{Root: true})) }()
-	for e, err := range layer.Entries(r) {
-		if err != nil {
-			return err
-		}
-		top := layer.Source{Entry: *e}
-		return layer.Pack(ctx, io.Discard, dir, []layer.Source{top}, layer.PackOptions{})
-	}
-	return nil
+	return piped(
+		func(w io.Writer) error { return layer.Create(ctx, w, old, layer.CreateOptions{Root: true}) },
+		func(r io.Reader) error {
+			for e, err := range layer.Entries(r) {
+				if err != nil {
+					return err
+				}
+				top := layer.Source{Entry: *e} // the first is the root
+				return layer.Pack(ctx, io.Discard, dir, []layer.Source{top}, layer.PackOptions{})
+			}
+			return nil
+		})
 }
 
 // copy makes dir what the mount has.
@@ -229,12 +230,24 @@ func (i *mountImport) copy(ctx context.Context, m *cache.RestingMount, dir strin
 	if err != nil || !there {
 		return err
 	}
+	o := layer.CreateOptions{Root: true, KeepTimes: true, Warn: i.warn}
+	return piped(
+		func(w io.Writer) error { return layer.Create(ctx, w, m.Dir, o) },
+		func(r io.Reader) error { return layer.Apply(ctx, r, dir, layer.ApplyOptions{Plain: true}) })
+}
+
+// piped lets read have what write writes, as far as it wants to, and ends when
+// both have. The error of write comes to read, which is the one to tell of it.
+func piped(write func(io.Writer) error, read func(io.Reader) error) error {
 	r, w := io.Pipe()
+	done := make(chan struct{})
 	go func() {
-		w.CloseWithError(layer.Create(ctx, w, m.Dir, layer.CreateOptions{Root: true, KeepTimes: true, Warn: i.warn}))
+		defer close(done)
+		_ = w.CloseWithError(write(w)) // never fails
 	}()
-	err = layer.Apply(ctx, r, dir, layer.ApplyOptions{Plain: true})
-	r.CloseWithError(err)
+	err := read(r)
+	_ = r.Close() // never fails; ends the writer
+	<-done
 	return err
 }
 
