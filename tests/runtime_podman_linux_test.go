@@ -2,6 +2,7 @@ package tests
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -187,11 +188,38 @@ func TestPodmanHasATerminalOnOurRuntime(t *testing.T) {
 		t.Skip("there is no script(1)")
 	}
 	e.importBusybox()
-	line := strings.Join(e.command(append(append([]string{"run", "--rm", "-it"}, e.limits...), "box", "sh", "-c", "'tty; ls -l /dev/console'")...).Args, " ")
+	// It ends when it is told to: what is written just before the end of a
+	// container, engines may lose.
+	const command = `'tty; ls -l /dev/console; read x; [ "$x" = over ] && exit 7'`
+	line := strings.Join(e.command(append(append([]string{"run", "--rm", "-it"}, e.limits...), "box", "sh", "-c", command)...).Args, " ")
 	cmd := exec.Command("script", "-qec", line, "/dev/null")
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "/dev/pts/0") || !strings.Contains(string(out), "136,   0") {
-		t.Errorf("%v\n%s", err, out)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen []byte
+	for buf := make([]byte, 4096); err == nil; {
+		var n int
+		n, err = out.Read(buf)
+		if seen = append(seen, buf[:n]...); bytes.Contains(seen, []byte("/dev/pts/0")) && bytes.Contains(seen, []byte("136,   0")) {
+			_, err = io.WriteString(in, "over\n")
+			break
+		}
+	}
+	if err != nil {
+		t.Errorf("%v\n%s", err, seen)
+	}
+	in.Close()
+	_, _ = io.Copy(io.Discard, out)
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 7 {
+		t.Errorf("%v\n%s", err, seen)
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -17,7 +18,7 @@ import (
 const shortID = 12
 
 func psCommand() *cli.Command {
-	var all, quiet, whole, asJSON bool
+	var all, quiet, names, whole, asJSON bool
 	return &cli.Command{
 		Name: "ps", Args: "",
 		Short: "List the containers that run.",
@@ -27,6 +28,7 @@ func psCommand() *cli.Command {
 		Flags: func(f *cli.Flags) {
 			f.BoolVarP(&all, "all", "a", false, "list those that have ended, too")
 			f.BoolVarP(&quiet, "quiet", "q", false, "print ids only")
+			f.BoolVar(&names, "names", false, "print names only, and ids of those that have none")
 			f.BoolVar(&whole, "no-trunc", false, "print ids and commands in full")
 			f.BoolVar(&asJSON, "json", false, "print the records as lines of JSON")
 		},
@@ -49,17 +51,26 @@ func psCommand() *cli.Command {
 			switch {
 			case asJSON:
 				return printRecords(stdio, list)
-			case quiet:
-				for _, s := range list {
-					if _, err := fmt.Fprintln(stdio.Stdout, cut(s.ID, shortID, whole)); err != nil {
-						return err
-					}
-				}
-				return nil
+			case quiet, names:
+				return printNames(stdio, list, names, whole)
 			}
 			return printTable(stdio, list, whole, time.Now())
 		},
 	}
+}
+
+// printNames prints what others take for an operand, one a line.
+func printNames(stdio *cli.IO, list []container.State, names, whole bool) error {
+	for _, s := range list {
+		name := cut(s.ID, shortID, whole)
+		if names {
+			name = cmp.Or(s.Name, name)
+		}
+		if _, err := fmt.Fprintln(stdio.Stdout, name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func printRecords(stdio *cli.IO, list []container.State) error {

@@ -19,7 +19,7 @@ complete -c ds-build -l paranoid -d 'read and hash every file again, whatever is
 complete -c ds-build -s j -l jobs -x -d 'execute at most N steps at the same time; default: as many as make\'s jobserver or the processors allow'
 complete -c ds-build -l network -x -a 'none host' -d 'what RUN steps may reach: none or host'
 complete -c ds-build -l isolation -x -a 'full user chroot none auto' -d 'isolate RUN steps as far as LEVEL says: full, user, chroot, none, or auto'
-complete -c ds-build -l add-host -x -a '(ds-store ls --null 2>/dev/null | tr \'\\0\' \'\\n\')' -d 'put NAME:ADDRESS into the /etc/hosts of RUN steps; may be repeated'
+complete -c ds-build -l add-host -x -d 'put NAME:ADDRESS into the /etc/hosts of RUN steps; may be repeated'
 complete -c ds-build -l platform -x -d 'build for OS/ARCH[/VARIANT] instead of this machine'
 complete -c ds-build -l label -x -d 'add a label, NAME=VALUE, to the image; may be repeated'
 complete -c ds-build -l compress -x -a 'gzip zstd none' -d 'compress new layers with gzip, zstd or none'

@@ -23,7 +23,6 @@ complete -c ds-layer -n '__fish_seen_subcommand_from create' -l root -d 'write a
 complete -c ds-layer -n '__fish_seen_subcommand_from create' -l overlay -d 'DIR is the upper directory of an overlay: write its whiteouts'
 complete -c ds-layer -n '__fish_seen_subcommand_from create' -s h -l help -d 'show this help'
 complete -c ds-layer -n '__fish_seen_subcommand_from create' -l version -d 'show the version'
-complete -c ds-layer -n '__fish_seen_subcommand_from create' -a '(__fish_complete_directories)'
 complete -c ds-layer -n '__fish_seen_subcommand_from diff' -s o -l output -r -F -d 'write to FILE, which appears whole or not at all'
 complete -c ds-layer -n '__fish_seen_subcommand_from diff' -l chown -x -d 'make everything belong to UID:GID (numbers)'
 complete -c ds-layer -n '__fish_seen_subcommand_from diff' -l normalize -d 'modes 0755 and 0644, owner 0:0, no capabilities or ACLs'

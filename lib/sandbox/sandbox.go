@@ -123,7 +123,7 @@ type Options struct {
 	// ID names the container to its hooks. "" is a random one.
 	ID string `json:"id,omitempty"`
 	// Terminal gives the process a terminal of the container's own, as
-	// process.terminal does.
+	// process.terminal does, and TERM=xterm unless its environment has one.
 	Terminal bool `json:"terminal,omitempty"`
 	// Console gets the near end of that terminal, which is closed when it
 	// returns. Nil has Run connect the caller's standard input and output.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -80,6 +81,9 @@ func (o Options) apply(orig *specs.Spec) (_ *specs.Spec, err error) {
 		}
 	}
 	p.Env = mergeEnv(p.Env, o.Env)
+	if o.Terminal && !slices.ContainsFunc(p.Env, func(e string) bool { return strings.HasPrefix(e, "TERM=") }) {
+		p.Env = append(p.Env[:len(p.Env):len(p.Env)], "TERM=xterm") // as container engines have it: what images know
+	}
 	s.Mounts = append(append([]specs.Mount{}, s.Mounts...), o.Mounts...)
 	r.Readonly = r.Readonly || o.Readonly
 	if o.Hostname != "" {

@@ -60,7 +60,7 @@ func (c *command) readHelp(text string, programs []command) {
 		line = strings.TrimRight(line, "\n")
 		if m := usageLine.FindStringSubmatch(line); m != nil {
 			if p := lookup(programs, m[1]); p != nil {
-				c.Args, c.Flags = p.Args, p.Flags
+				c.Args, c.Flags, c.Commands = p.Args+porcelainTakes[c.Name], p.Flags, p.Commands
 				return
 			}
 			c.Args = m[2]
@@ -82,8 +82,13 @@ func (c *command) readHelp(text string, programs []command) {
 var kinds = map[string]string{
 	"FILE": "file", "ARCHIVE": "file", "LAYER": "file", "TAR": "file", "PLAN": "file", "PROGRAM": "file",
 	"DIR": "dir", "CONTEXT": "dir", "BUNDLE": "dir", "LOWER": "dir", "UPPER": "dir", "TREE": "dir", "SRC": "dir",
+	"CONTAINER": "container", "VOLUME": "volume",
 	"IMAGE": "image", "NAME": "image", "REF": "image", "SOURCE": "image",
 }
+
+// porcelainTakes is what a command of docksmith takes beside what the program does
+// whose help it shows.
+var porcelainTakes = map[string]string{"inspect": " CONTAINER", "logs": " CONTAINER"}
 
 var word = regexp.MustCompile(`[A-Z][A-Z0-9]*`)
 
@@ -92,7 +97,7 @@ func (o option) kind() string {
 	switch {
 	case o.Complete != "" || o.Arg == "":
 		return o.Complete
-	case o.Arg == "NAME", strings.Contains(o.Arg, "="):
+	case strings.HasPrefix(o.Arg, "NAME"), strings.Contains(o.Arg, "="):
 		return "" // a flag's name is not an image's unless it says so
 	}
 	return kinds[word.FindString(o.Arg)]
@@ -102,6 +107,9 @@ func (o option) kind() string {
 func (c command) operands() []string {
 	var list []string
 	seen := map[string]bool{}
+	if strings.HasSuffix(c.Name, "create") {
+		return nil // what is to be made has no name yet
+	}
 	for _, w := range word.FindAllString(c.Args, -1) {
 		if k := kinds[w]; k != "" && !seen[k] {
 			seen[k] = true

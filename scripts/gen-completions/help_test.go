@@ -59,8 +59,20 @@ var sample = command{
 			{Name: "as", Arg: "KIND", Usage: "what", Complete: "oci,docker"},
 			{Name: "name", Arg: "NAME", Usage: "n"},
 		},
+	}, {
+		Name: "rm", Args: "CONTAINER...", Short: "Remove.", Flags: []option{{Name: "all", Usage: "all"}},
+	}, {
+		Name: "volume", Short: "Volumes.", Flags: []option{{Name: "help", Usage: "h"}}, Commands: []command{
+			{Name: "create", Args: "[NAME]", Short: "Make one.", Flags: []option{{Name: "label", Arg: "KEY=VALUE", Usage: "l"}}},
+			{Name: "rm", Args: "VOLUME...", Short: "Remove some.", Flags: []option{{Name: "force", Letter: "f", Usage: "f"}, {Name: "kind", Arg: "K", Complete: "a,b"}}},
+		},
 	}},
 }
+
+// programs are what the completions ask for names.
+const programs = `ds-exec() { case "$*" in "ps --all --names") echo web; echo db ;; "volume ls --quiet") echo data; echo logs ;; esac; }
+ds-store() { printf 'debian:12\0'; }
+`
 
 // TestShellsAccept lets each shell that is installed read its file.
 func TestShellsAccept(t *testing.T) {
@@ -88,8 +100,20 @@ func TestBashCompletes(t *testing.T) {
 		"ds-x go --as ":    "oci docker",
 		"ds-x go --as = d": "docker",
 		"ds-x go --name x": "",
+
+		"ds-x volume ":           "create rm",
+		"ds-x volume r":          "rm",
+		"ds-x volume rm ":        "data logs",
+		"ds-x volume rm data l":  "logs",
+		"ds-x volume rm -":       "-f --force --kind",
+		"ds-x volume rm --kind ": "a b",
+		"ds-x volume create ":    "",
+		"ds-x volume -":          "--help",
+		"ds-x rm ":               "web db",
+		"ds-x rm volume d":       "db",
+		"ds-x go d":              "debian:12",
 	} {
-		script := string(bash(sample)) + "\nCOMP_WORDS=(" + line + ")\n" +
+		script := programs + string(bash(sample)) + "\nCOMP_WORDS=(" + line + ")\n" +
 			`case "` + line + `" in *" ") COMP_WORDS+=("") ;; esac
 COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
 _ds_x ds-x "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"

@@ -3,13 +3,20 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
 const notice = "# Completion of %s for %s. Written by scripts/gen-completions: change the program instead.\n"
 
-// images prints the names of the store's images, one a line.
-const images = `ds-store ls --null 2>/dev/null | tr '\0' '\n'`
+// names are the command lines that print the names of what there is of a kind, one a
+// line.
+var names = map[string]string{
+	"image":     `ds-store ls --null 2>/dev/null | tr '\0' '\n'`,
+	"container": "ds-exec ps --all --names 2>/dev/null",
+	"volume":    "ds-exec volume ls --quiet 2>/dev/null",
+}
 
 // flagWords are the flags of a command as a shell's word list.
 func flagWords(c command) string {
@@ -32,21 +39,39 @@ func bash(c command) []byte {
 	b.WriteString("\tif [[ $cur == '=' ]]; then cur=''; fi\n")
 	b.WriteString("\tif [[ $prev == '=' ]]; then prev=${COMP_WORDS[COMP_CWORD - 2]}; fi\n")
 	if len(c.Commands) > 0 {
-		fmt.Fprintf(&b, "\tfor word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n\t\tcase $word in\n\t\t%s) cmd=$word && break ;;\n\t\tesac\n\tdone\n",
-			strings.Join(commandNames(c), " | "))
+		b.WriteString("\tfor word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n\t\tcase $cmd:$word in\n")
+		fmt.Fprintf(&b, "\t\t:%s) cmd=$word ;;\n", strings.Join(commandNames(c), " | :"))
+		for _, sub := range c.Commands {
+			for _, more := range sub.Commands {
+				fmt.Fprintf(&b, "\t\t%s:%s) cmd+=' %s' ;;\n", sub.Name, more.Name, more.Name)
+			}
+		}
+		b.WriteString("\t\tesac\n\tdone\n")
 	}
 	b.WriteString("\tcase $cmd:$prev in\n")
 	bashValues(&b, "", c)
-	for _, sub := range c.Commands {
-		bashValues(&b, sub.Name, sub)
+	for _, sub := range c.all() {
+		bashValues(&b, strings.ReplaceAll(sub.Name, " ", `\ `), sub)
 	}
 	b.WriteString("\tesac\n\tcase $cmd in\n")
-	for _, sub := range c.Commands {
-		bashWords(&b, sub.Name, sub)
+	for _, sub := range c.all() {
+		bashWords(&b, strings.ReplaceAll(sub.Name, " ", `\ `), sub)
 	}
 	bashWords(&b, "*", c)
 	fmt.Fprintf(&b, "\tesac\n}\ncomplete -F %s %s\n", name, c.Name)
 	return b.Bytes()
+}
+
+// all are the commands of a program, and theirs, which are called "volume rm".
+func (c command) all() (list []command) {
+	for _, sub := range c.Commands {
+		list = append(list, sub)
+		for _, more := range sub.Commands {
+			more.Name = sub.Name + " " + more.Name
+			list = append(list, more)
+		}
+	}
+	return list
 }
 
 func commandNames(c command) []string {
@@ -80,10 +105,11 @@ func bashReply(kind string) string {
 		return fmt.Sprintf(reply, "-f")
 	case "dir":
 		return fmt.Sprintf(reply, "-d")
-	case "image":
-		return fmt.Sprintf(reply, `-W "$(`+images+`)"`)
 	case "stage":
 		return ""
+	}
+	if list, ok := names[kind]; ok {
+		return fmt.Sprintf(reply, `-W "$(`+list+`)"`)
 	}
 	return fmt.Sprintf(reply, "-W '"+strings.ReplaceAll(kind, ",", " ")+"'")
 }
@@ -101,8 +127,8 @@ func bashWords(b *bytes.Buffer, arm string, c command) {
 			makes = append(makes, `compgen -f -- "$cur"`)
 		case "dir":
 			makes = append(makes, `compgen -d -- "$cur"`)
-		case "image":
-			makes = append(makes, `compgen -W "$(`+images+`)" -- "$cur"`)
+		default:
+			makes = append(makes, `compgen -W "$(`+names[k]+`)" -- "$cur"`)
 		}
 	}
 	if len(makes) > 0 {
@@ -115,23 +141,38 @@ func zsh(c command) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "#compdef %s\n", c.Name)
 	fmt.Fprintf(&b, notice, c.Name, "zsh")
-	b.WriteString("_docksmith_images() { local -a names; names=(${(f)\"$(" + images + ")\"}); compadd -a names }\n")
+	for _, kind := range slices.Sorted(maps.Keys(names)) {
+		fmt.Fprintf(&b, "_docksmith_%ss() { local -a names; names=(${(f)\"$(%s)\"}); compadd -a names }\n", kind, names[kind])
+	}
 	if len(c.Commands) == 0 {
 		b.WriteString("_arguments -s -S" + zshSpecs(c, "*") + "\n")
 		return b.Bytes()
 	}
-	b.WriteString("local curcontext=$curcontext state line\n_arguments -C -s -S" + zshSpecs(command{Flags: c.Flags}, "") +
-		" \\\n\t'1: :->command' \\\n\t'*:: :->rest' && return\n")
+	b.WriteString("local curcontext=$curcontext state line\n")
+	zshCommands(&b, c, "rest")
+	return b.Bytes()
+}
+
+// zshCommands completes the name of a command, and what it takes. rest is the state
+// behind its name.
+func zshCommands(b *bytes.Buffer, c command, rest string) {
+	b.WriteString("_arguments -C -s -S" + zshSpecs(command{Flags: c.Flags}, "") +
+		" \\\n\t'1: :->command' \\\n\t'*:: :->" + rest + "' && return\n")
 	b.WriteString("case $state in\ncommand)\n\tlocal -a commands=(\n")
 	for _, sub := range c.Commands {
-		fmt.Fprintf(&b, "\t\t%s\n", quote(sub.Name+":"+sub.Short))
+		fmt.Fprintf(b, "\t\t%s\n", quote(sub.Name+":"+sub.Short))
 	}
-	b.WriteString("\t)\n\t_describe command commands\n\t;;\nrest)\n\tcase $words[1] in\n")
+	fmt.Fprintf(b, "\t)\n\t_describe command commands\n\t;;\n%s)\n\tcase $words[1] in\n", rest)
 	for _, sub := range c.Commands {
-		fmt.Fprintf(&b, "\t%s) _arguments -s -S%s ;;\n", sub.Name, zshSpecs(sub, "*"))
+		if len(sub.Commands) > 0 {
+			fmt.Fprintf(b, "\t%s)\n", sub.Name)
+			zshCommands(b, sub, sub.Name)
+			b.WriteString("\t;;\n")
+			continue
+		}
+		fmt.Fprintf(b, "\t%s) _arguments -s -S%s ;;\n", sub.Name, zshSpecs(sub, "*"))
 	}
 	b.WriteString("\tesac\n\t;;\nesac\n")
-	return b.Bytes()
 }
 
 var zshText = strings.NewReplacer("[", `\[`, "]", `\]`, ":", `\:`)
@@ -180,8 +221,9 @@ func zshAction(kind string) string {
 		return "_files"
 	case "dir":
 		return "_files -/"
-	case "image":
-		return "_docksmith_images"
+	}
+	if names[kind] != "" {
+		return "_docksmith_" + kind + "s"
 	}
 	return "(" + strings.ReplaceAll(kind, ",", " ") + ")"
 }
@@ -195,16 +237,32 @@ func fish(c command) []byte {
 		top = " -n __fish_use_subcommand"
 	}
 	fishFlags(&b, c, top)
-	fishOperands(&b, c, top)
+	fishOperands(&b, c, c.operands(), top)
 	for _, sub := range c.Commands {
 		fmt.Fprintf(&b, "complete -c %s%s -a %s -d %s\n", c.Name, top, sub.Name, quoteFish(sub.Short))
 	}
 	for _, sub := range c.Commands {
-		sub.Name, top = c.Name, " -n '__fish_seen_subcommand_from "+sub.Name+"'"
-		fishFlags(&b, sub, top)
-		fishOperands(&b, sub, top)
+		seen := "__fish_seen_subcommand_from " + sub.Name
+		for _, more := range sub.Commands {
+			within := fmt.Sprintf(" -n '%s; and not __fish_seen_subcommand_from %s'", seen, strings.Join(commandNames(sub), " "))
+			fmt.Fprintf(&b, "complete -c %s%s -a %s -d %s\n", c.Name, within, more.Name, quoteFish(more.Short))
+			fishCommand(&b, c.Name, fmt.Sprintf(" -n '%s; and __fish_seen_subcommand_from %s'", seen, more.Name), more)
+		}
+		for _, other := range c.Commands {
+			if slices.Contains(commandNames(other), sub.Name) {
+				seen += "; and not __fish_seen_subcommand_from " + other.Name
+			}
+		}
+		fishCommand(&b, c.Name, " -n '"+seen+"'", sub)
 	}
 	return b.Bytes()
+}
+
+func fishCommand(b *bytes.Buffer, program, condition string, c command) {
+	operands := c.operands()
+	c.Name = program
+	fishFlags(b, c, condition)
+	fishOperands(b, c, operands, condition)
 }
 
 func fishFlags(b *bytes.Buffer, c command, condition string) {
@@ -235,14 +293,15 @@ func fishWords(kind string) string {
 	switch kind {
 	case "dir":
 		return "(__fish_complete_directories)"
-	case "image":
-		return "(" + images + ")"
+	}
+	if names[kind] != "" {
+		return "(" + names[kind] + ")"
 	}
 	return strings.ReplaceAll(kind, ",", " ")
 }
 
-func fishOperands(b *bytes.Buffer, c command, condition string) {
-	for _, k := range c.operands() {
+func fishOperands(b *bytes.Buffer, c command, operands []string, condition string) {
+	for _, k := range operands {
 		if k == "file" {
 			fmt.Fprintf(b, "complete -c %s%s -F\n", c.Name, condition)
 			continue
