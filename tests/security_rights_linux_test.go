@@ -125,11 +125,19 @@ func (h *hostile) gone(word string, within time.Duration, script string) {
 func outliveContainer(h *hostile) {
 	word := fmt.Sprintf("31%d.5", os.Getpid())
 	escaping := fmt.Sprintf(escape, word)
-	for _, flags := range []string{"", "--no-init "} {
+	for _, flags := range []string{"", "--no-init ", "--isolation=chroot ", "--isolation=none "} {
 		h.gone(word, 20*time.Second, "ds-exec run --no-record "+flags+"b -- sh -c '"+escaping+"'")
 	}
-	// What was brought in ends with the container, and does not hold up who brought it.
-	id := h.sh("ds-exec run -d b -- sleep 1000")
+	for _, flags := range []string{"", "--isolation=chroot "} {
+		outliveEntered(h, flags, word, escaping)
+	}
+}
+
+// outliveEntered: what was brought in ends with the container, and does not hold up
+// who brought it.
+func outliveEntered(h *hostile, flags, word, escaping string) {
+	h.Helper()
+	id := h.sh("ds-exec run -d " + flags + "b -- sleep 1000")
 	begun := time.Now()
 	if out := h.output("ds-exec enter " + id + " sh -c '(" + escaping + ") >/dev/null 2>&1; echo started'"); !strings.Contains(out, "started") || time.Since(begun) > 20*time.Second {
 		h.Errorf("enter: %v: %s", time.Since(begun), out)

@@ -89,6 +89,7 @@ func (c *container) attend(ctx context.Context, t *thread) (res Result, err erro
 	if err := c.hooksStart(t.command.pid); err != nil {
 		return res, errors.Join(err, t.abandon())
 	}
+	mounts := c.ownMounts(t.command.pid)
 	c.watch = c.startWatch(t)
 	if err := c.admit(t.command); err != nil {
 		return res, err
@@ -105,7 +106,9 @@ func (c *container) attend(ctx context.Context, t *thread) (res Result, err erro
 	if c.namesCommand() {
 		c.first = nameProcess(t.command.pid)
 	}
-	return c.await(ctx, t.command.pid, !t.ownTTY)
+	res, err = c.await(ctx, t.command.pid, !t.ownTTY)
+	endOrphans(mounts)
+	return res, err
 }
 
 // console gives the near end of the container's terminal to who wants it, or
