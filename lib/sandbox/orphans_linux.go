@@ -17,7 +17,7 @@ import (
 // ownMounts names the mount namespace of a process of the container where that is
 // what the container's processes are to be told by; "" where it is not.
 func (c *container) ownMounts(pid int) string {
-	if c.newNamespace(specs.PIDNamespace) || c.visiting || c.outlives {
+	if c.newNamespace(specs.PIDNamespace) || !c.made() {
 		return ""
 	}
 	theirs, ours := mountNamespace(strconv.Itoa(pid)), mountNamespace("self")

@@ -39,11 +39,15 @@ type filler struct {
 	bytes int64  // in the file, or that it had written at all
 }
 
-// watched tells whether there is something to look for.
+// watched tells whether there is something to look for, by who makes the container.
 func (c *container) watched() bool {
 	_, ok := c.asked("RLIMIT_NOFILE")
-	return (ok || c.opts.Storage > 0) && !c.visiting && !c.outlives && c.gate == nil
+	return (ok || c.opts.Storage > 0) && c.made()
 }
+
+// made tells whether it is ours from its beginning to its end: nobody enters it, and
+// it does not outlive us.
+func (c *container) made() bool { return c.bundle != nil && !c.outlives && c.gate == nil }
 
 // asked finds a limit among those that the caller asked for.
 func (c *container) asked(kind string) (soft uint64, ok bool) {
