@@ -42,6 +42,11 @@ func (s sizes) save(dir string) {
 	if ours, err := flock.Try(f, flock.Exclusive); err != nil || !ours {
 		return
 	}
+	mine, err := f.Stat()
+	now, lerr := os.Lstat(path + ".new")
+	if err != nil || lerr != nil || !os.SameFile(mine, now) {
+		return // another has just put this one in its place
+	}
 	raw, err := json.Marshal(s)
 	if err != nil || f.Truncate(0) != nil {
 		return

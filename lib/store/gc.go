@@ -67,6 +67,11 @@ func (s *Store) GC(ctx context.Context, o GCOptions) (res GCResult, err error) {
 	}
 	defer func() { err = errors.Join(err, bin.empty()) }()
 	dead, err := s.collect(ctx, o, bin, &res)
+	for i := range res.Snapshots {
+		c := &res.Snapshots[i]
+		c.Bytes, _ = diskUsage(bin.where(s.snapshotPath(c.Digest)), map[inode]bool{}) // what cannot be measured may still be removed
+		res.Bytes += c.Bytes
+	}
 	for _, l := range dead {
 		n, _ := diskUsage(l.path, map[inode]bool{}) // what cannot be measured may still be removed
 		res.Temps, res.Bytes = append(res.Temps, Leftover{l.path, n}), res.Bytes+n
@@ -321,12 +326,7 @@ func (s *Store) sweepSnapshots(keep roots, young time.Time, dryRun bool, bin *tr
 		if keep.snapshots[chain] || changed(info).After(young) {
 			return nil
 		}
-		n, err := diskUsage(s.snapshotPath(chain), map[inode]bool{})
-		if err != nil {
-			return err
-		}
-		res.Snapshots = append(res.Snapshots, Piece{chain, n, s.snapshotUsed(chain, info)})
-		res.Bytes += n
+		res.Snapshots = append(res.Snapshots, Piece{chain, 0, s.snapshotUsed(chain, info)})
 		if dryRun {
 			return nil
 		}

@@ -284,3 +284,26 @@ func TestFsckFinds(t *testing.T) {
 		t.Errorf("%d findings:\n%s", len(found), all)
 	}
 }
+
+// TestCollectionMeasuresWhatItTakes: as much is said to go as goes.
+func TestCollectionMeasuresWhatItTakes(t *testing.T) {
+	root := t.TempDir()
+	w := open(t, root)
+	l := addLayer(t, w, map[string]string{"f": strings.Repeat("x", 50_000)})
+	if _, err := w.Snapshots(t.Context(), []oci.Layer{l}); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	s := open(t, root)
+	would, err := s.GC(t.Context(), GCOptions{DryRun: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	did, err := s.GC(t.Context(), GCOptions{})
+	if err != nil || len(did.Snapshots) != 1 || did.Snapshots[0].Bytes < 50_000 || did.Bytes < 50_000 {
+		t.Errorf("%+v, %v", did, err)
+	}
+	if would.Bytes != did.Bytes {
+		t.Errorf("%d would go, %d went", would.Bytes, did.Bytes)
+	}
+}

@@ -161,8 +161,9 @@ func (s *Store) sweepOnce() {
 // half removed would be a directory with half its content, and nobody should
 // wait with a lock for the removal of a large one.
 type trash struct {
-	temp *Temp
-	n    int
+	temp  *Temp
+	n     int
+	moved map[string]string // where things are that were taken
 }
 
 // asidePrefix begins the name of what could not be moved to tmp/.
@@ -174,7 +175,7 @@ func (s *Store) newTrash() (*trash, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &trash{temp: temp}, nil
+	return &trash{temp: temp, moved: map[string]string{}}, nil
 }
 
 // take renames path away. A directory of a mapped user's that we may not move
@@ -182,8 +183,11 @@ func (s *Store) newTrash() (*trash, error) {
 // collection by somebody who may.
 func (t *trash) take(path string) error {
 	t.n++
-	err := os.Rename(path, filepath.Join(t.temp.Path, strconv.Itoa(t.n)))
+	to := filepath.Join(t.temp.Path, strconv.Itoa(t.n))
+	err := os.Rename(path, to)
 	switch {
+	case err == nil:
+		t.moved[path] = to
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case errors.Is(err, fs.ErrPermission):
@@ -191,6 +195,14 @@ func (t *trash) take(path string) error {
 		return os.Rename(path, filepath.Join(filepath.Dir(path), aside))
 	}
 	return err
+}
+
+// where a thing is now, taken or not.
+func (t *trash) where(path string) string {
+	if to := t.moved[path]; to != "" {
+		return to
+	}
+	return path
 }
 
 // empty removes what was taken. What belongs to mapped users that are not ours
