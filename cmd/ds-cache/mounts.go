@@ -191,8 +191,7 @@ func enterNamespace(stdio *cli.IO) error {
 		return err
 	}
 	return sandbox.EnterUserNamespace(sandbox.UserNamespaceOptions{
-		Env:  []string{"DOCKSMITH_ROOT=" + root}, // there, the default would be root's
-		Warn: func(m string) { stdio.Warnf("%s", m) },
+		Env: []string{"DOCKSMITH_ROOT=" + root}, // there, the default would be root's
 	})
 }
 
