@@ -160,7 +160,9 @@ type Options struct {
 func (o Options) wants(k Kind) bool { return len(o.Only) == 0 || slices.Contains(o.Only, k) }
 
 // Images yields the differences between two images, kind by kind, files in the
-// order of layer.ComparePaths. An error is the last that it yields.
+// order of layer.ComparePaths. If no file differs it says last of layers that
+// stand for each other whether they have another Order or Encoding. An error is the
+// last that it yields.
 func Images(ctx context.Context, a, b *Image, o Options) iter.Seq2[Difference, error] {
 	return func(yield func(Difference, error) bool) {
 		out := &sink{yield: yield}
@@ -173,6 +175,7 @@ func Images(ctx context.Context, a, b *Image, o Options) iter.Seq2[Difference, e
 			{History, func(s *sink) error { histories(s, a.config.History, b.config.History); return nil }},
 			{Layer, func(s *sink) error { stacks(s, a, b); return nil }},
 			{Tree, func(s *sink) error { return trees(ctx, s, a.Layers, b.Layers) }},
+			{Layer, func(s *sink) error { return reasons(ctx, s, a, b, o) }},
 		}
 		for _, c := range compared {
 			if !o.wants(c.kind) || out.stopped {
@@ -204,11 +207,13 @@ func Trees(ctx context.Context, a, b []Source) iter.Seq2[Difference, error] {
 type sink struct {
 	yield          func(Difference, error) bool
 	found, stopped bool
+	files          bool // a Tree difference was found
 }
 
 // emit gives on d, and tells whether more is wanted.
 func (s *sink) emit(d Difference) bool {
 	s.found = true
+	s.files = s.files || d.Kind == Tree
 	if !s.stopped && !s.yield(d, nil) {
 		s.stopped = true
 	}

@@ -290,6 +290,12 @@ func TestImages(t *testing.T) {
 		}
 	}
 
+	// The same files in another order: the layer is another, and it is said why.
+	raw := tarOf(t, []layer.Source{file("a", "1"), file("b", "2")})
+	turned := tarOf(t, []layer.Source{file("b", "2"), file("a", "1")})
+	check(t, Images(context.Background(), image(t, cfg(), []Source{o.source(raw)}), image(t, cfg(), []Source{o.source(turned)}), Options{}),
+		"deleted layer 1", "added layer 1", "changed layer 1 [order]")
+
 	// Docker's archives have no manifest: how layers are compressed says nothing.
 	recompressed := *v1
 	recompressed.Layers = slices.Clone(v1.Layers)

@@ -1,6 +1,8 @@
 package compare
 
 import (
+	"context"
+
 	"docksmith/lib/oci"
 )
 
@@ -88,7 +90,7 @@ func sameHistory(a, b oci.History) bool {
 // stacks compares two lists of layers: by diff ID, and those that both have by
 // their blobs.
 func stacks(out *sink, a, b *Image) {
-	list := hunks(len(a.Layers), len(b.Layers), func(i, j int) bool { return a.Layers[i].DiffID == b.Layers[j].DiffID })
+	list := layerHunks(a, b)
 	olds, news := items(a), items(b)
 	i, j := 0, 0
 	shared := func(end int) {
@@ -108,6 +110,36 @@ func stacks(out *sink, a, b *Image) {
 		}
 	}
 	shared(len(olds))
+}
+
+func layerHunks(a, b *Image) []hunk {
+	return hunks(len(a.Layers), len(b.Layers), func(i, j int) bool { return a.Layers[i].DiffID == b.Layers[j].DiffID })
+}
+
+// reasons tells of layers that others stand for, when the files are the same,
+// whether it is their order or encoding that differs.
+func reasons(ctx context.Context, out *sink, a, b *Image, o Options) error {
+	if out.files || !o.wants(Tree) {
+		return nil
+	}
+	olds, news := items(a), items(b)
+	for _, h := range layerHunks(a, b) {
+		if h.a1-h.a0 != h.b1-h.b0 {
+			continue // as many layers are no longer each other's
+		}
+		for i, j := h.a0, h.b0; i < h.a1; i, j = i+1, j+1 {
+			for d, err := range Layers(ctx, a.Layers[i], b.Layers[j]) {
+				if err != nil {
+					return err
+				}
+				if d.Kind == Layer {
+					d.Index, d.Old, d.New = j+1, olds[i], news[j]
+					out.emit(d)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // items are the layers of an image with the instructions that made them.
