@@ -305,6 +305,25 @@ func TestImages(t *testing.T) {
 	check(t, Images(context.Background(), v1, &recompressed, Options{}))
 }
 
+// TestDeepDocument: thousands of levels are one value, not thousands of readings.
+func TestDeepDocument(t *testing.T) {
+	deep := func(s string) []byte {
+		const levels = 9000
+		return []byte(strings.Repeat(`{"a":`, levels) + `"` + s + `"` + strings.Repeat("}", levels))
+	}
+	n := 0
+	out := &sink{yield: func(d Difference, _ error) bool {
+		if n++; d.Key != "a.a.a.a.a.a.a.a.a" {
+			t.Errorf("key %.40q", d.Key)
+		}
+		return true
+	}}
+	none := func(map[string]json.RawMessage) error { return nil }
+	if err := documents(out, Config, deep("1"), deep("2"), none); err != nil || n != 1 {
+		t.Errorf("%d differences, %v; want one", n, err)
+	}
+}
+
 func TestHunks(t *testing.T) {
 	for _, c := range []struct {
 		a, b string

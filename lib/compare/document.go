@@ -67,7 +67,7 @@ func documents(out *sink, kind Kind, a, b []byte, strip func(map[string]json.Raw
 			return fmt.Errorf("%s: %w", kind, err)
 		}
 		sides[i] = map[string]json.RawMessage{}
-		leaves(sides[i], "", members)
+		leaves(sides[i], "", members, maxDepth)
 	}
 	keys := map[string]bool{}
 	for _, side := range sides {
@@ -100,13 +100,17 @@ func documents(out *sink, kind Kind, a, b []byte, strip func(map[string]json.Raw
 	return nil
 }
 
+// maxDepth is how deep objects are taken apart. Each level reads all below it
+// again, and a foreign document may have thousands.
+const maxDepth = 8
+
 // leaves flattens an object: its values in their shortest form, by their path.
-func leaves(into map[string]json.RawMessage, prefix string, members map[string]json.RawMessage) {
+func leaves(into map[string]json.RawMessage, prefix string, members map[string]json.RawMessage, depth int) {
 	for name, raw := range members {
 		key := prefix + keyName(name)
 		var inner map[string]json.RawMessage
-		if json.Unmarshal(raw, &inner) == nil && len(inner) > 0 {
-			leaves(into, key+".", inner)
+		if depth > 0 && json.Unmarshal(raw, &inner) == nil && len(inner) > 0 {
+			leaves(into, key+".", inner, depth-1)
 			continue
 		}
 		var b bytes.Buffer
