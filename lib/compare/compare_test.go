@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -321,6 +322,22 @@ func TestDeepDocument(t *testing.T) {
 	none := func(map[string]json.RawMessage) error { return nil }
 	if err := documents(out, Config, deep("1"), deep("2"), none); err != nil || n != 1 {
 		t.Errorf("%d differences, %v; want one", n, err)
+	}
+}
+
+// TestCancel: the end of the context ends the reading of a file, too.
+func TestCancel(t *testing.T) {
+	o := opened{}
+	a, b := o.stack(t, []layer.Source{file("a", strings.Repeat("1", 1<<20))}), o.stack(t, []layer.Source{file("a", "2")})
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, err := range Trees(ctx, a, b) {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want cancelled", err)
+		}
+	}
+	if _, err := io.Copy(untilDone{ctx, io.Discard}, strings.NewReader("x")); !errors.Is(err, context.Canceled) {
+		t.Errorf("a write behind the end: %v", err)
 	}
 }
 

@@ -49,17 +49,18 @@ func openFiles(name string) (files, error) {
 
 type directory struct{ *os.Root }
 
+// open looks before it opens: to open a named pipe would wait for a writer.
 func (d directory) open(name string) (io.ReadCloser, int64, error) {
-	f, err := d.Open(filepath.FromSlash(name))
+	name = filepath.FromSlash(name)
+	info, err := d.Stat(name)
 	if err != nil {
 		return nil, 0, err
 	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%q is not a regular file", name)
+	if !info.Mode().IsRegular() {
+		return nil, 0, fmt.Errorf("%q is not a regular file", name)
 	}
+	f, err := d.Open(name)
 	if err != nil {
-		f.Close()
 		return nil, 0, err
 	}
 	return f, info.Size(), nil
