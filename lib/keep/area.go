@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"docksmith/lib/store"
 )
@@ -49,7 +50,8 @@ func (inv *Inventory) measureAreas() error {
 	return nil
 }
 
-// aroundMounts is what the directories and locks take that mounts are kept by.
+// aroundMounts is what the directories and locks take that mounts are kept by, and
+// what is being made of mounts or left of them.
 func (inv *Inventory) aroundMounts() (int64, error) {
 	names, err := os.ReadDir(inv.path("cache", "mounts"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -67,9 +69,14 @@ func (inv *Inventory) aroundMounts() (int64, error) {
 			continue // removed meanwhile
 		}
 		for _, e := range inside {
-			if !e.IsDir() {
-				sum += blocksOf(filepath.Join(dir, e.Name()))
+			if _, err := strconv.Atoi(e.Name()); err == nil && e.IsDir() {
+				continue // an item
 			}
+			n, err := inv.measure(filepath.Join(dir, e.Name()))
+			if err != nil {
+				return 0, err
+			}
+			sum += n
 		}
 	}
 	return sum, nil
