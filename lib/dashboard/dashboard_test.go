@@ -322,25 +322,26 @@ func TestEveryColourOfTheRulesIsInThePalette(t *testing.T) {
 // TestSquarify: boxes have the area of their values, lie in the whole, do not
 // overlap, and are no long strips.
 func TestSquarify(t *testing.T) {
-	const aspect = 2.0
 	values := []float64{6, 6, 4, 3, 2, 2, 1}
-	boxes := squarify(values, aspect)
-	if len(boxes) != len(values) {
-		t.Fatal(boxes)
-	}
-	for i, b := range boxes {
-		if area := b.w * b.h * 24; math.Abs(area-values[i]) > 1e-6 {
-			t.Errorf("%v has the area %v of %v", b, area, values[i])
+	for _, aspect := range []float64{2, 0.5, 1} {
+		boxes := squarify(values, aspect)
+		if len(boxes) != len(values) {
+			t.Fatal(boxes)
 		}
-		if b.x < -1e-9 || b.y < -1e-9 || b.x+b.w > 1+1e-9 || b.y+b.h > 1+1e-9 {
-			t.Errorf("%v is not in the whole", b)
-		}
-		if long := b.w * aspect / b.h; long > 3 || long < 1.0/3 {
-			t.Errorf("%v is a strip", b)
-		}
-		for _, c := range boxes[:i] {
-			if min(b.x+b.w, c.x+c.w)-max(b.x, c.x) > 1e-9 && min(b.y+b.h, c.y+c.h)-max(b.y, c.y) > 1e-9 {
-				t.Errorf("%v and %v overlap", b, c)
+		for i, b := range boxes {
+			if area := b.w * b.h * 24; math.Abs(area-values[i]) > 1e-6 {
+				t.Errorf("%v has the area %v of %v", b, area, values[i])
+			}
+			if b.x < -1e-9 || b.y < -1e-9 || b.x+b.w > 1+1e-9 || b.y+b.h > 1+1e-9 {
+				t.Errorf("%v is not in the whole", b)
+			}
+			if long := b.w * aspect / b.h; long > 5 || long < 1.0/5 {
+				t.Errorf("%v is a strip", b)
+			}
+			for _, c := range boxes[:i] {
+				if min(b.x+b.w, c.x+c.w)-max(b.x, c.x) > 1e-9 && min(b.y+b.h, c.y+c.h)-max(b.y, c.y) > 1e-9 {
+					t.Errorf("%v and %v overlap", b, c)
+				}
 			}
 		}
 	}
