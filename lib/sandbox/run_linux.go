@@ -103,9 +103,6 @@ func (c *container) attend(ctx context.Context, t *thread) (res Result, err erro
 	if c.outlives {
 		return Result{}, nil
 	}
-	if c.namesCommand() {
-		c.first = nameProcess(t.command.pid)
-	}
 	res, err = c.await(ctx, t.command.pid, !t.ownTTY)
 	endOrphans(mounts)
 	return res, err
@@ -191,6 +188,9 @@ func (c *container) await(ctx context.Context, pid int, shares bool) (Result, er
 	err := ended(pid)
 	cancel() // as long as it is not reaped, its id is nobody else's
 	c.signals.end()
+	if c.namesCommand() {
+		c.first = nameProcess(pid) // as it was called last
+	}
 	var status unix.WaitStatus
 	var usage unix.Rusage
 	if err == nil {
