@@ -67,8 +67,8 @@ func (b *builder) checkHit(ctx context.Context, s *stage, w *work, rec *cache.Re
 	result := CheckResult{Key: key}
 	e := Event{Type: EventCheck, Step: s.step, Total: b.total, Stage: s.name, Line: w.step.Line, File: b.fileName(), Text: stepText(w.step), Check: &result}
 	if err := b.makeAgain(ctx, s, w, rec, &e); err != nil {
-		if ctx.Err() != nil {
-			return true, ctx.Err()
+		if ctx.Err() != nil || errors.Is(err, context.Canceled) { // also when another stage failed
+			return true, cmp.Or(ctx.Err(), err)
 		}
 		result.Error = err.Error()
 		if fault, ok := errors.AsType[*StepError](err); ok {
