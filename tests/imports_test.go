@@ -34,7 +34,7 @@ var mayImport = map[string]string{
 	"cache":      "flock oci",
 	"dashboard":  "buildlog cache cli container keep store",
 	"jobs":       "",
-	"verify":     "oci layer store cache",
+	"verify":     "oci layer store cache buildlog compare",
 	"compare":    "layer oci store",
 	"hostile":    "",
 	"restack":    "compare layer oci store",

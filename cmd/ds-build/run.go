@@ -279,6 +279,7 @@ func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
 	if b.o.dryRun {
 		return result, nil
 	}
+	b.record(result)
 	if alone == nil || len(b.settings.tags) > 0 { // what is on the way to an image is none that anybody looks for
 		err = b.store.Tag(ctx, result.Descriptor, b.settings.tags...)
 	}

@@ -50,16 +50,24 @@ that is not 0 is a refusal, and as good as doing no harm.
 	}
 }
 
-// sibling is a program of this set, quoted for sh: the one beside this program, if
-// there is one.
-func sibling(name string) string {
+// program finds another of our programs where docksmith finds them: in
+// $DOCKSMITH_EXEC_PATH, beside this program, on the PATH.
+func program(name string) string {
+	dirs := []string{os.Getenv("DOCKSMITH_EXEC_PATH")}
 	if self, err := os.Executable(); err == nil {
-		beside := filepath.Join(filepath.Dir(self), name)
-		if _, err := os.Stat(beside); err == nil {
-			name = beside
+		dirs = append(dirs, filepath.Dir(self))
+	}
+	for _, dir := range dirs {
+		if st, err := os.Stat(filepath.Join(dir, name)); dir != "" && err == nil && st.Mode().IsRegular() {
+			return filepath.Join(dir, name)
 		}
 	}
-	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
+	return name
+}
+
+// sibling is a program of ours, quoted for sh.
+func sibling(name string) string {
+	return "'" + strings.ReplaceAll(program(name), "'", `'\''`) + "'"
 }
 
 func tellAttack(io *cli.IO, asJSON bool, r hostile.Result) {

@@ -19,7 +19,7 @@ func main() {
 		Short:      "Prove that images, layers and the store are what they claim to be.",
 		Long:       long,
 		FailStatus: unknown,
-		Commands:   []*cli.Command{imageCommand(), layerCommand(), storeCommand(), secretsCommand(), hostileCommand()},
+		Commands:   []*cli.Command{imageCommand(), layerCommand(), storeCommand(), rebuildCommand(), secretsCommand(), hostileCommand()},
 	})
 }
 

@@ -49,7 +49,14 @@ func storeCommand() *cli.Command {
 // enterToRead makes an ordinary user root in a user namespace when there are
 // unpacked layers, whose files belong to mapped users.
 func enterToRead(s *store.Store, io *cli.IO) error {
-	if os.Geteuid() == 0 || !s.HasAnySnapshot() {
+	if !s.HasAnySnapshot() {
+		return nil
+	}
+	return enterNamespace(s, io)
+}
+
+func enterNamespace(s *store.Store, io *cli.IO) error {
+	if os.Geteuid() == 0 {
 		return nil
 	}
 	if err := s.Close(); err != nil {
