@@ -68,7 +68,7 @@ func (c *contexts) openContext(value string, st *images, in *inputs) (build.Name
 		if err != nil {
 			return build.NamedContext{}, err
 		}
-		files, err := buildctx.Open(value, buildctx.Options{Ignore: rules, Index: in.index, Uses: in.deps.watch(value, []string{ignore})})
+		files, err := buildctx.Open(value, buildctx.Options{Ignore: rules, Index: in.index, Uses: in.deps.watch(value, rules, []string{ignore})})
 		if err != nil {
 			return build.NamedContext{}, err
 		}

@@ -31,6 +31,7 @@ type depfile struct {
 type usedDir struct {
 	dir    string
 	uses   *buildctx.Uses
+	rules  *buildctx.Ignore
 	ignore []string
 }
 
@@ -77,13 +78,37 @@ func (d *depfile) source(name string) {
 }
 
 // watch gives what a context that is opened tells of its files.
-func (d *depfile) watch(dir string, ignore []string) *buildctx.Uses {
+func (d *depfile) watch(dir string, rules *buildctx.Ignore, ignore []string) *buildctx.Uses {
 	if d == nil {
 		return nil
 	}
 	u := &buildctx.Uses{}
-	d.dirs = append(d.dirs, usedDir{dir, u, ignore})
+	d.dirs = append(d.dirs, usedDir{dir, u, rules, ignore})
 	return u
+}
+
+// holds tells whether a file that is written now is one that the image depends on,
+// or will be: then no two images are alike.
+func (d *depfile) holds(name string) bool {
+	if d == nil {
+		return false
+	}
+	abs, err := filepath.Abs(name)
+	for _, used := range d.dirs {
+		dir, derr := filepath.Abs(used.dir)
+		rel, rerr := filepath.Rel(dir, abs)
+		if err != nil || derr != nil || rerr != nil || !filepath.IsLocal(rel) {
+			continue
+		}
+		list := used.uses.List()
+		if _, hidden := used.rules.Match(rel); hidden {
+			continue
+		}
+		if parent := filepath.Dir(rel); slices.Contains(list, rel) || parent != "." && slices.Contains(list, parent) {
+			return true
+		}
+	}
+	return false
 }
 
 // write makes the file, unless it is what it shall be. The names of images stand

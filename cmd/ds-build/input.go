@@ -81,7 +81,7 @@ func (o *options) openInputs(ctx context.Context, s *cli.IO, st *store.Store, op
 	if o.paranoid || os.Getenv("DOCKSMITH_PARANOID") != "" {
 		in.index.Distrust()
 	}
-	in.context, err = buildctx.Open(in.dir, buildctx.Options{Ignore: rules, Index: in.index, Uses: in.deps.watch(in.dir, ignore)})
+	in.context, err = buildctx.Open(in.dir, buildctx.Options{Ignore: rules, Index: in.index, Uses: in.deps.watch(in.dir, rules, ignore)})
 	return in, err
 }
 

@@ -314,6 +314,9 @@ func (b *builder) report(ctx context.Context, r *build.Result) error {
 	if err := b.in.deps.write(ctx, b.store); err != nil {
 		return err
 	}
+	if b.in.deps.holds(b.o.iidfile) {
+		b.s.Warnf("%s is among the files that the image copies, and so makes each build another one: name it in the ignore file", b.o.iidfile)
+	}
 	if b.o.iidfile != "" {
 		written, err := writeChanged(b.o.iidfile, []byte(r.Descriptor.Digest))
 		if err == nil && written {
