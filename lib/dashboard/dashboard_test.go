@@ -114,7 +114,7 @@ func golden(t *testing.T, name, got string) {
 
 func TestTextOfAFixedModel(t *testing.T) {
 	var all []string
-	for _, o := range []TextOptions{{}, {Width: 79, Height: 24}, {Width: 40, Height: 18, Color: true}, {Width: 20, Height: 3}} {
+	for _, o := range []TextOptions{{}, {Width: 79, Height: 24}, {Width: 79, Height: 40, Color: true}, {Width: 40, Height: 18, Color: true}, {Width: 20, Height: 3}} {
 		lines := fixture("").Text(o)
 		all = append(all, fmt.Sprintf("== %+v", o))
 		all = append(all, lines...)
@@ -216,7 +216,11 @@ func TestPageIsWellFormedAndHoldsNoForeignMarkup(t *testing.T) {
 	if got := page(t, fixture(hostile[0])); strings.Count(got, "&lt;script&gt;alert(1)&lt;/script&gt;") < 10 {
 		t.Error("the text is not on the page")
 	}
-	tags(t, page(t, &Model{Time: at}))
+	empty := page(t, &Model{Time: at})
+	tags(t, empty)
+	if !strings.Contains(empty, "docksmith base NAME") || !strings.Contains(empty, "docksmith build -t NAME DIRECTORY") {
+		t.Error("an empty page does not say how to begin")
+	}
 }
 
 func tags(t *testing.T, page string) (list []string) {
