@@ -108,11 +108,15 @@ func isArchive(name string) bool {
 
 func layerCommand() *cli.Command {
 	var out output
+	var o verify.LayerOptions
 	return &cli.Command{
 		Name: "layer", Args: "[FILE]",
 		Short:      "Prove a layer: one well-formed tar whose entries are safe to apply.",
 		FailStatus: unknown,
-		Flags:      out.flags,
+		Flags: func(f *cli.Flags) {
+			f.BoolVar(&o.Canonical, "canonical", false, "also prove that the order and the headers are those that we write")
+			out.flags(f)
+		},
 		Run: func(ctx context.Context, io *cli.IO, args []string) error {
 			name, r, err := io.Input(args)
 			if err != nil {
@@ -120,7 +124,8 @@ func layerCommand() *cli.Command {
 			}
 			defer r.Close()
 			return out.verdicts(io, "layer", []job{func() (verify.Summary, error) {
-				return verify.Layer(ctx, r, name, out.finder(io))
+				o.Found = out.finder(io)
+				return verify.Layer(ctx, r, name, o)
 			}})
 		},
 	}

@@ -13,6 +13,7 @@ complete -c ds-verify -n '__fish_seen_subcommand_from image' -l json -d 'write J
 complete -c ds-verify -n '__fish_seen_subcommand_from image' -s h -l help -d 'show this help'
 complete -c ds-verify -n '__fish_seen_subcommand_from image' -l version -d 'show the version'
 complete -c ds-verify -n '__fish_seen_subcommand_from image' -a '(ds-store ls --null 2>/dev/null | tr \'\\0\' \'\\n\')'
+complete -c ds-verify -n '__fish_seen_subcommand_from layer' -l canonical -d 'also prove that the order and the headers are those that we write'
 complete -c ds-verify -n '__fish_seen_subcommand_from layer' -l json -d 'write JSON lines, closed by {"type":"end"}'
 complete -c ds-verify -n '__fish_seen_subcommand_from layer' -s h -l help -d 'show this help'
 complete -c ds-verify -n '__fish_seen_subcommand_from layer' -l version -d 'show the version'

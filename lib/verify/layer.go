@@ -16,15 +16,30 @@ import (
 	"docksmith/lib/layer"
 )
 
+// LayerOptions say how Layer looks.
+type LayerOptions struct {
+	// Canonical also proves that the tar is the one that we would write of the
+	// same entries: in our order, and without a byte that says nothing.
+	Canonical bool
+	// Found is told of each finding. Nil is silent.
+	Found Found
+}
+
 // Layer proves the layer in r, plain or compressed: that it is one tar from its
 // first byte to its last, read the same way by every program, and that no entry
 // names its path twice, lies below something that is no directory, or carries
 // attributes that only an overlay may make. name is what findings call it.
-func Layer(ctx context.Context, r io.Reader, name string, found Found) (Summary, error) {
-	sum := Summary{Subject: name}
+func Layer(ctx context.Context, r io.Reader, name string, o LayerOptions) (Summary, error) {
+	sum, found := Summary{Subject: name}, o.Found
 	in := &input{r: r, hash: sha256.New()}
 	w := newWalk(name, found)
+	if o.Canonical {
+		w.canonical = newCanonical()
+	}
 	err := w.read(ctx, in)
+	if err == nil && w.canonical != nil {
+		err = w.sameForm()
+	}
 	if err == nil {
 		_, err = io.Copy(io.Discard, in)
 	}
@@ -71,6 +86,7 @@ type walk struct {
 	seed        maphash.Seed
 	seen        map[uint64]mark
 	machine     *machine // nil: programs may be for any
+	canonical   *canonical
 }
 
 // mark is what is known of a path.
@@ -108,6 +124,11 @@ func (w *walk) read(ctx context.Context, blob io.Reader) error {
 		}
 		w.entries++
 		w.entry(e)
+		if w.canonical != nil {
+			if err := w.again(e, rd); err != nil {
+				return err
+			}
+		}
 		if w.machine.asks(e) {
 			head := make([]byte, elfHead)
 			n, err := io.ReadFull(rd, head)

@@ -94,7 +94,7 @@ func TestLayer(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			var got []string
-			sum, err := Layer(context.Background(), bytes.NewReader(c.layer), "-", func(f Finding) { got = append(got, f.Problem) })
+			sum, err := Layer(context.Background(), bytes.NewReader(c.layer), "-", LayerOptions{Found: func(f Finding) { got = append(got, f.Problem) }})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,7 +112,7 @@ func TestLayer(t *testing.T) {
 
 func TestLayerThatCannotBeRead(t *testing.T) {
 	broken := io.MultiReader(bytes.NewReader(tarOf(t, "a")[:700]), iotest.ErrReader(errors.New("no disk")))
-	sum, err := Layer(context.Background(), broken, "-", nil)
+	sum, err := Layer(context.Background(), broken, "-", LayerOptions{})
 	if err == nil || !strings.Contains(err.Error(), "no disk") || sum.Findings != 0 {
 		t.Errorf("got %v and %d findings, want an error and none", err, sum.Findings)
 	}
