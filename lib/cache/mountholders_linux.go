@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,8 +37,13 @@ func (d MountDir) Holders() []Holder {
 		if err != nil || pid <= 0 || slices.ContainsFunc(list, func(h Holder) bool { return h.PID == pid }) {
 			continue
 		}
-		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)) // it may have ended
-		list = append(list, Holder{pid, strings.TrimSpace(string(name))})
+		// Not "comm": a program that executed itself again is called "exe" there.
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err != nil {
+			continue // it has ended
+		}
+		name, _, _ := strings.Cut(string(line), "\x00")
+		list = append(list, Holder{pid, path.Base(name)})
 	}
 	return list
 }
