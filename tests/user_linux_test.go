@@ -84,13 +84,13 @@ func runAs(t *testing.T, uid uint32, test string, reason func(t *testing.T, part
 // reportInner shows the inner run's verdicts as those of tests of their own, so
 // that they are counted; those that failed with what they printed.
 func reportInner(t *testing.T, out, test string, reason func(*testing.T, string) string) {
-	printed := map[string]string{}
+	printed := map[string][]string{}
 	current := ""
 	for line := range strings.Lines(out) {
 		// With -test.v=test2json, what the test runner prints of itself is marked.
 		said, marked := strings.CutPrefix(strings.TrimLeft(line, " "), "\x16")
 		if !marked {
-			printed[current] += line
+			printed[current] = append(printed[current], line)
 			continue
 		}
 		fields := strings.Fields(said)
@@ -112,7 +112,7 @@ func reportInner(t *testing.T, out, test string, reason func(*testing.T, string)
 			case "SKIP:":
 				t.Skip(reason(t, name))
 			case "FAIL:":
-				t.Errorf("as user %d:\n%s", ordinary, printed[full])
+				t.Errorf("as user %d:\n%s", ordinary, strings.Join(printed[full], ""))
 			}
 		})
 	}

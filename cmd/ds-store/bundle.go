@@ -77,7 +77,7 @@ bundle for other runtimes. The image stays removable, its snapshots last as long
 }
 
 func unpackCommand() *cli.Command {
-	enter := func(s *store.Store, stdio *cli.IO, _ *store.Image) error { return enterUserNamespace(s, stdio) }
+	enter := func(s *store.Store, stdio *cli.IO, _ *store.Image) error { return enterUserNamespace(s, warner(stdio)) }
 	return bundleMaker(&cli.Command{
 		Name:  "unpack",
 		Short: "Make an OCI runtime bundle with the whole file system in DIR/rootfs.",
@@ -152,8 +152,8 @@ func newBundle(stdio *cli.IO, s *store.Store, write func(dir string) error) erro
 
 // enterUserNamespace makes an ordinary user root in a user namespace, where the
 // owners that layers speak of exist. The program starts again from its beginning
-// there, so what it has leased is given up.
-func enterUserNamespace(s *store.Store, stdio *cli.IO) error {
+// there, so what it has leased is given up. Who makes no files needs no warn.
+func enterUserNamespace(s *store.Store, warn func(string)) error {
 	if os.Geteuid() == 0 {
 		return nil
 	}
@@ -162,8 +162,12 @@ func enterUserNamespace(s *store.Store, stdio *cli.IO) error {
 	}
 	return sandbox.EnterUserNamespace(sandbox.UserNamespaceOptions{
 		Env:  []string{"DOCKSMITH_ROOT=" + s.Root()}, // there, the default would be root's
-		Warn: func(m string) { stdio.Warnf("%s", m) },
+		Warn: warn,
 	})
+}
+
+func warner(stdio *cli.IO) func(string) {
+	return func(m string) { stdio.Warnf("%s", m) }
 }
 
 // enterToUnpack enters when a layer is still to be unpacked.
@@ -171,14 +175,14 @@ func enterToUnpack(s *store.Store, stdio *cli.IO, img *store.Image) error {
 	if s.HasSnapshots(img.Layers) {
 		return nil
 	}
-	return enterUserNamespace(s, stdio)
+	return enterUserNamespace(s, warner(stdio))
 }
 
 // enterToRemove enters when snapshots may have to go, whose files belong to
 // mapped users.
-func enterToRemove(s *store.Store, stdio *cli.IO) error {
+func enterToRemove(s *store.Store) error {
 	if !s.HasAnySnapshot() {
 		return nil
 	}
-	return enterUserNamespace(s, stdio)
+	return enterUserNamespace(s, nil)
 }

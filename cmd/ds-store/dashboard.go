@@ -73,7 +73,7 @@ func newReader(ctx context.Context, stdio *cli.IO) (*dashboard.Reader, error) {
 	r := dashboard.NewReader(root)
 	m, err := r.Read(ctx, time.Now())
 	if err == nil && m.Partial {
-		_ = withStore(stdio, func(s *store.Store) error { return enterUserNamespace(s, stdio) })
+		_ = withStore(stdio, func(s *store.Store) error { return enterUserNamespace(s, nil) })
 	}
 	return r, err
 }

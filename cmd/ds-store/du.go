@@ -38,7 +38,7 @@ all things, the largest first, with who refers to them.`,
 				}
 				if inv.Denied != nil {
 					// Directories of mapped users: look again as their owner.
-					if err := enterUserNamespace(s, stdio); err != nil {
+					if err := enterUserNamespace(s, nil); err != nil {
 						return err
 					}
 					stdio.Warnf("incomplete: %v", inv.Denied)

@@ -59,7 +59,7 @@ Exit status: 0 done, 1 failed, or above --max-bytes because of what has to stay.
 				return err
 			}
 			return withStore(stdio, func(s *store.Store) error {
-				if err := enterToRemove(s, stdio); err != nil {
+				if err := enterToRemove(s); err != nil {
 					return err
 				}
 				if o.failed {

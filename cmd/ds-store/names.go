@@ -187,7 +187,7 @@ func rmCommand() *cli.Command {
 				return err
 			}
 			return withStore(stdio, func(s *store.Store) error {
-				if err := enterToRemove(s, stdio); err != nil {
+				if err := enterToRemove(s); err != nil {
 					return err
 				}
 				for _, name := range args {

@@ -31,7 +31,7 @@ func rebuildCommand() *cli.Command {
 				o.Log = io.Stderr
 			}
 			return withStore(io, func(s *store.Store) error {
-				if err := enterNamespace(s, io); err != nil {
+				if err := enterNamespace(s, func(m string) { io.Warnf("%s", m) }); err != nil {
 					return err
 				}
 				var jobs []job

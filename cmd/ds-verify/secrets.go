@@ -103,7 +103,7 @@ func searchAll(ctx context.Context, io *cli.IO, args []string, all bool, p *oci.
 	}
 	return withStore(io, func(s *store.Store) error {
 		if all {
-			if err := enterToRead(s, io); err != nil {
+			if err := enterToRead(s); err != nil {
 				return err
 			}
 		}

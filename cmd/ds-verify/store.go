@@ -33,7 +33,7 @@ func storeCommand() *cli.Command {
 				return err
 			}
 			return withStore(io, func(s *store.Store) error {
-				if err := enterToRead(s, io); err != nil {
+				if err := enterToRead(s); err != nil {
 					return err
 				}
 				return out.verdicts(io, "store", []job{func() (verify.Summary, error) {
@@ -48,14 +48,16 @@ func storeCommand() *cli.Command {
 
 // enterToRead makes an ordinary user root in a user namespace when there are
 // unpacked layers, whose files belong to mapped users.
-func enterToRead(s *store.Store, io *cli.IO) error {
+func enterToRead(s *store.Store) error {
 	if !s.HasAnySnapshot() {
 		return nil
 	}
-	return enterNamespace(s, io)
+	return enterNamespace(s, nil)
 }
 
-func enterNamespace(s *store.Store, io *cli.IO) error {
+// enterNamespace makes an ordinary user root in a user namespace. Who makes no
+// files there needs no warn.
+func enterNamespace(s *store.Store, warn func(string)) error {
 	if os.Geteuid() == 0 {
 		return nil
 	}
@@ -64,7 +66,7 @@ func enterNamespace(s *store.Store, io *cli.IO) error {
 	}
 	return sandbox.EnterUserNamespace(sandbox.UserNamespaceOptions{
 		Env:  []string{"DOCKSMITH_ROOT=" + s.Root()}, // there, the default would be root's
-		Warn: func(m string) { io.Warnf("%s", m) },
+		Warn: warn,
 	})
 }
 
