@@ -73,7 +73,9 @@ func TestDepfiles(t *testing.T) {
 		}
 	})
 	if !t.Failed() {
-		checkDepTable(t, trials, all)
+		leftOut := func(d *depTrial) bool { return d.rule == nil } // by -run
+		all = all && !slices.ContainsFunc(trials, leftOut)
+		checkDepTable(t, slices.DeleteFunc(trials, leftOut), all)
 	}
 }
 
@@ -236,15 +238,6 @@ func (d *depTrial) settle() error {
 	})
 	if err != nil {
 		return err
-	}
-	names, err := filepath.Glob(d.store.path("store/state/names/*"))
-	if err != nil || len(names) == 0 {
-		return fmt.Errorf("%d names: %w", len(names), err)
-	}
-	for _, name := range names {
-		if err := os.Chtimes(name, depSources, depSources); err != nil {
-			return err
-		}
 	}
 	for name, content := range map[string][]byte{"image.id": d.image, "image.d": d.rule} {
 		path := d.path(name)
