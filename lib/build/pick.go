@@ -59,7 +59,7 @@ type item struct {
 	pick  *pick
 	rel   string // below the pick, "" for itself
 	node  *node
-	info  buildctx.Info
+	info  *buildctx.Info
 	link  int // 1 + index of the item that is the same file; 0: none
 	attrs map[string]string
 	sum   cache.Hash
@@ -301,7 +301,7 @@ func hashItems(ctx context.Context, items []item) error {
 }
 
 func hashTree(ctx context.Context, t *tree, items []item) error {
-	infos, at := make([]buildctx.Info, 0, len(items)), make([]int, 0, len(items))
+	infos, at := make([]*buildctx.Info, 0, len(items)), make([]int, 0, len(items))
 	for i := range items {
 		if items[i].info.Type == buildctx.File && items[i].link == 0 && !items[i].done {
 			infos, at = append(infos, items[i].info), append(at, i)
@@ -327,6 +327,8 @@ func keyFiles(items []item) []cache.File {
 		case it.rel == "":
 		case f.Path == ".":
 			f.Path = it.rel
+		case f.Path == it.pick.info.Path: // no link on the way
+			f.Path = it.info.Path
 		default:
 			f.Path = path.Join(f.Path, it.rel)
 		}

@@ -129,7 +129,7 @@ func (c *copyJob) placeParents(d *draft, dest string, p *pick, o owner) error {
 		if err != nil {
 			return err
 		}
-		n := c.node(d, &item{pick: p, info: info}, o)
+		n := c.node(d, &item{pick: p, info: &info}, o)
 		if err := d.put(path.Join(dest, at), n, false); err != nil {
 			return err
 		}
@@ -184,7 +184,7 @@ func (it *item) entry(foreign bool) layer.Entry {
 
 // open reads a file of the tree; what is read to its end is hashed on the way.
 func (t *tree) open(it *item) (io.ReadCloser, error) {
-	r, err := t.files.OpenInfo(it.info)
+	r, err := t.files.OpenInfo(*it.info)
 	if err != nil {
 		return nil, err
 	}

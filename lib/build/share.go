@@ -169,7 +169,9 @@ func (b *builder) accountHit(n noted) {
 	}
 	if b.o.Account != nil && !b.o.DryRun {
 		rec := *n.out.rec
-		rec.Key = cmp.Or(rec.Key, n.out.pre.Key())
+		if rec.Key == "" {
+			rec.Key = n.out.pre.Key()
+		}
 		rec.Seconds = n.saved()
 		b.o.Account.Hit(n.step, n.out.pre, &rec)
 	}

@@ -27,7 +27,7 @@ func BenchmarkUnchanged(b *testing.B) {
 			b.Fatal(err)
 		}
 		defer c.Close()
-		var infos []Info
+		var infos []*Info
 		for info, err := range c.Walk(".", WalkOptions{}) {
 			if err != nil {
 				b.Fatal(err)

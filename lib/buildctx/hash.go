@@ -193,7 +193,7 @@ func (c *Context) Hash(operand string) ([32]byte, error) {
 	if info.Type != File {
 		return [32]byte{}, pathError("hash", info.Path, errors.New("not a regular file: "+info.Type.String()))
 	}
-	sums, err := c.HashAll(context.Background(), []Info{info})
+	sums, err := c.HashAll(context.Background(), []*Info{&info})
 	if err != nil {
 		return [32]byte{}, err
 	}
@@ -208,7 +208,7 @@ const hashBatch = 32
 // yielded, several at a time; a file that the index knows is not opened. The
 // sum of anything else is zero. A file that is no longer what its Info says is
 // ErrChanged.
-func (c *Context) HashAll(ctx context.Context, infos []Info) ([][32]byte, error) {
+func (c *Context) HashAll(ctx context.Context, infos []*Info) ([][32]byte, error) {
 	sums := make([][32]byte, len(infos))
 	now := time.Now().UnixNano()
 	workers := min(runtime.GOMAXPROCS(0), 8, len(infos)/hashBatch+1)
@@ -225,7 +225,7 @@ func (c *Context) HashAll(ctx context.Context, infos []Info) ([][32]byte, error)
 			}
 			for i := end - hashBatch; i < min(end, len(infos)); i++ {
 				var err error
-				if sums[i], err = c.hashInfo(ctx, &infos[i], now, *buf); err != nil {
+				if sums[i], err = c.hashInfo(ctx, infos[i], now, *buf); err != nil {
 					errs[worker] = err
 					stop.Store(true)
 					return

@@ -71,7 +71,7 @@ func TestReader(t *testing.T) {
 func TestHashAllReportsChange(t *testing.T) {
 	root := makeTree(t, "a", "b")
 	c := openTree(t, root, "")
-	var infos []Info
+	var infos []*Info
 	for info, err := range c.Walk(".", WalkOptions{}) {
 		if err != nil {
 			t.Fatal(err)

@@ -23,12 +23,13 @@ type readAhead struct {
 
 const queueLength = 64
 
-// prefetch queues the directories of a list. Workers start with the first
-// directory that has company; a tree without branches needs none.
-func (w *walker) prefetch(entries []entry) {
+// prefetch queues the directories of a list and returns what the queue had no
+// room for. Workers start with the first directory that has company; a tree
+// without branches needs none.
+func (w *walker) prefetch(entries []entry) (rest []entry) {
 	for i := range entries {
 		task := entries[i].dir
-		if task == nil {
+		if task == nil || task.claimed.Load() {
 			continue
 		}
 		if w.ahead == nil {
@@ -38,9 +39,10 @@ func (w *walker) prefetch(entries []entry) {
 		select {
 		case w.ahead.queue <- task:
 		default:
-			return // the queue is full: the rest is read when it is its turn
+			return entries[i:]
 		}
 	}
+	return nil
 }
 
 func (w *walker) startReadAhead() *readAhead {

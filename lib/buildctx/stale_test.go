@@ -114,7 +114,7 @@ func TestWrittenWhileHashed(t *testing.T) {
 func hashChanging(c indexed, info Info, when string, change func()) error {
 	if when == "before it is opened" {
 		change()
-		_, err := c.HashAll(context.Background(), []Info{info})
+		_, err := c.HashAll(context.Background(), []*Info{&info})
 		return err
 	}
 	r, err := c.OpenInfo(info)

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"iter"
 	"path"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,12 +26,12 @@ type WalkOptions struct {
 //
 // An error is yielded last and ends the sequence. Entries that vanish while
 // they are walked are left out. The sequence may be iterated more than once;
-// each time it reads the directories anew.
-func (c *Context) Walk(operand string, o WalkOptions) iter.Seq2[Info, error] {
-	return func(yield func(Info, error) bool) {
+// each time it reads the directories anew. What is yielded is the caller's.
+func (c *Context) Walk(operand string, o WalkOptions) iter.Seq2[*Info, error] {
+	return func(yield func(*Info, error) bool) {
 		top, err := c.walkTop(operand)
 		if err != nil {
-			yield(Info{Path: Clean(operand)}, err)
+			yield(&Info{Path: Clean(operand)}, err)
 			return
 		}
 		w := &walker{c: c, base: top.Path, exclude: o.Exclude, yield: yield}
@@ -95,9 +96,9 @@ type walker struct {
 	c       *Context
 	base    string // what exclude's rules are relative to
 	exclude *Ignore
-	yield   func(Info, error) bool
+	yield   func(*Info, error) bool
 	ahead   *readAhead
-	pending []Info // hidden directories above, not yet yielded
+	pending []*Info // hidden directories above, not yet yielded
 }
 
 // dirJob is a directory to be read, with what the rules say about it.
@@ -134,8 +135,8 @@ func (w *walker) run(top Info) {
 // visit yields an entry and all below it; false means stop.
 func (w *walker) visit(e *entry) bool {
 	if e.hidden {
-		w.pending = append(w.pending, e.Info)
-	} else if !w.emit(e.Info) {
+		w.pending = append(w.pending, &e.Info)
+	} else if !w.emit(&e.Info) {
 		return false
 	}
 	if e.dir == nil {
@@ -147,12 +148,15 @@ func (w *walker) visit(e *entry) bool {
 		if errors.Is(list.err, fs.ErrNotExist) || e.hidden && errors.Is(list.err, fs.ErrPermission) {
 			list = dirList{} // gone since it was seen, or none of our business
 		} else {
-			w.yield(e.Info, list.err)
+			w.yield(&e.Info, list.err)
 			return false
 		}
 	}
-	w.prefetch(list.entries)
+	rest := list.entries // not yet offered to the workers
 	for i := range list.entries {
+		if list.entries[i].dir != nil {
+			rest = w.prefetch(rest)
+		}
 		if !w.visit(&list.entries[i]) {
 			return false
 		}
@@ -163,14 +167,14 @@ func (w *walker) visit(e *entry) bool {
 	return true
 }
 
-func (w *walker) emit(info Info) bool {
+func (w *walker) emit(info *Info) bool {
 	for _, dir := range w.pending {
 		if !w.yield(dir, nil) {
 			return false
 		}
 	}
 	w.pending = w.pending[:0]
-	w.c.o.Uses.entry(&info)
+	w.c.o.Uses.entry(info)
 	return w.yield(info, nil)
 }
 
@@ -188,8 +192,15 @@ func (w *walker) read(job dirJob) dirList {
 		return dirList{err: err}
 	}
 	list := dirList{entries: make([]entry, 0, len(names))}
+	prefix := ""
+	if job.path != "." {
+		prefix = job.path + "/"
+	}
+	paths := joinAll(prefix, names)
 	for _, name := range names {
-		e, keep, err := w.look(dir, job, name)
+		p := paths[:len(prefix)+len(name)]
+		paths = paths[len(p):]
+		e, keep, err := w.look(dir, job, name, p)
 		if err != nil {
 			return dirList{err: err}
 		}
@@ -200,12 +211,24 @@ func (w *walker) read(job dirJob) dirList {
 	return list
 }
 
-// look judges and describes one name of a directory.
-func (w *walker) look(dir int, job dirJob, name string) (e entry, keep bool, err error) {
-	p := name
-	if job.path != "." {
-		p = job.path + "/" + name
+// joinAll is the paths of all names, one after the other: the paths of a
+// directory are parts of one string.
+func joinAll(prefix string, names []string) string {
+	size := 0
+	for _, name := range names {
+		size += len(prefix) + len(name)
 	}
+	var b strings.Builder
+	b.Grow(size)
+	for _, name := range names {
+		b.WriteString(prefix)
+		b.WriteString(name)
+	}
+	return b.String()
+}
+
+// look judges and describes the name of a directory that is path p.
+func (w *walker) look(dir int, job dirJob, name, p string) (e entry, keep bool, err error) {
 	ignore, exclude := w.c.o.Ignore, w.exclude
 	excluded := exclude.hides(w.relative(p), job.exclude)
 	e.hidden = excluded || ignore.hides(p, job.ignore)
