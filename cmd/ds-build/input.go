@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 
 	"docksmith/lib/buildctx"
@@ -94,8 +93,7 @@ const strictName = "Docksmithfile"
 // readPlan finds the plan: in the named file, in the context, or on standard
 // input. It returns the path of the Dockerfile, if that is known.
 func (in *inputs) readPlan(s *cli.IO, file string) (string, error) {
-	// Nearly all that is made here stays: there is little to collect.
-	defer debug.SetGCPercent(debug.SetGCPercent(400))
+	defer collectLater()()
 	switch {
 	case file == "-":
 		p, err := decode(s.Stdin, "<stdin>")
