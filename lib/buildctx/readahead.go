@@ -50,23 +50,35 @@ func (w *walker) startReadAhead() *readAhead {
 	for range min(runtime.GOMAXPROCS(0), 8) - 1 {
 		a.workers.Go(func() {
 			for task := range a.queue {
-				if task.claimed.CompareAndSwap(false, true) {
-					task.list = w.read(task.job)
-					close(task.done)
-				}
+				task.try(w)
 			}
 		})
 	}
 	return a
 }
 
-// take returns the directory's list: read by a worker, or here and now.
+// try reads the directory, unless somebody else does.
+func (t *dirTask) try(w *walker) {
+	if t.claimed.CompareAndSwap(false, true) {
+		t.list = w.read(t.job)
+		close(t.done)
+	}
+}
+
+// take returns the directory's list: read here and now, or by a worker. Until that
+// is through, others of the queue are read here.
 func (a *readAhead) take(w *walker, task *dirTask) dirList {
 	if task.claimed.CompareAndSwap(false, true) {
 		return w.read(task.job)
 	}
-	<-task.done
-	return task.list
+	for {
+		select {
+		case <-task.done:
+			return task.list
+		case other := <-a.queue:
+			other.try(w)
+		}
+	}
 }
 
 // stop ends the workers and waits for them.
