@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 
 	"docksmith/lib/cli"
@@ -45,12 +44,10 @@ func keepCap(ctx context.Context, s *cli.IO, st *store.Store, most int64) error 
 		res, err = keep.Under(ctx, st, most)
 	}
 	if err == nil {
-		err = res.Excess(megabytes)
+		err = res.Excess(cli.Size)
 	}
 	if err != nil && !errors.Is(err, context.Canceled) {
 		s.Warnf("%s: %v", maxBytesVariable, err)
 	}
 	return nil
 }
-
-func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }

@@ -108,7 +108,7 @@ func (j *journal) addShell(f *failure) {
 // uses: its name, if that is what the user's PATH finds. DOCKSMITH_EXEC_PATH
 // says that it does not.
 func execCommand() string {
-	program := findProgram("ds-exec")
+	program := cli.Program("ds-exec")
 	found, err := exec.LookPath("ds-exec")
 	if err == nil && os.Getenv("DOCKSMITH_EXEC_PATH") == "" && sameFile(found, program) {
 		return "ds-exec"

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"docksmith/lib/build"
+	"docksmith/lib/cli"
 )
 
 // fetcher runs ds-cache fetch: net/http would cost every build time.
@@ -46,7 +47,7 @@ func (fetcher) Fetch(ctx context.Context, r build.FetchRequest) (build.Fetched, 
 			args = append(args, flag)
 		}
 	}
-	cmd := exec.CommandContext(ctx, findProgram("ds-cache"), append(args, "-")...)
+	cmd := exec.CommandContext(ctx, cli.Program("ds-cache"), append(args, "-")...)
 	cmd.Env = agentEnv(r.Agent)
 	cmd.Stdin = strings.NewReader(r.Address + "\n") // it may hold credentials
 	var said bytes.Buffer

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"docksmith/lib/build"
+	"docksmith/lib/cli"
 	"docksmith/lib/oci"
 	"docksmith/lib/sandbox"
 )
@@ -31,25 +32,6 @@ const statusOurs = 125
 
 // grace is how long a cancelled command has to end before it is killed.
 const grace = 10 * time.Second
-
-// findProgram finds another of our programs where docksmith finds them: in
-// $DOCKSMITH_EXEC_PATH, beside this program, on the PATH.
-func findProgram(name string) string {
-	var dirs []string
-	if dir := os.Getenv("DOCKSMITH_EXEC_PATH"); dir != "" {
-		dirs = append(dirs, dir)
-	}
-	if self, err := os.Executable(); err == nil {
-		dirs = append(dirs, filepath.Dir(self))
-	}
-	for _, dir := range dirs {
-		program := filepath.Join(dir, name)
-		if info, err := os.Stat(program); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return program
-		}
-	}
-	return name // exec looks on the PATH, when a step needs it
-}
 
 // Run implements build.Runner.
 func (r runner) Run(ctx context.Context, c build.Container) (res build.RunResult, err error) {
@@ -88,7 +70,7 @@ func (r runner) Run(ctx context.Context, c build.Container) (res build.RunResult
 	if r.limits.BestEffort {
 		args = append(args, "--best-effort")
 	}
-	cmd := exec.CommandContext(ctx, findProgram("ds-exec"), append(args, c.Dir)...)
+	cmd := exec.CommandContext(ctx, cli.Program("ds-exec"), append(args, c.Dir)...)
 	cmd.Stdout, cmd.Stderr = c.Output, c.Output
 	cmd.ExtraFiles = append([]*os.File{says}, w.files()...)
 	var cut atomic.Bool

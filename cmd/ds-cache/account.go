@@ -89,7 +89,7 @@ func listImages(stdio *cli.IO, c *cache.Cache, asJSON bool) error {
 		}
 	}
 	if asJSON {
-		return end(stdio)
+		return stdio.End()
 	}
 	return w.Flush()
 }
@@ -102,7 +102,7 @@ func historyJSON(stdio *cli.IO, h *cache.History) error {
 			}
 		}
 	}
-	return end(stdio)
+	return stdio.End()
 }
 
 func historyText(stdio *cli.IO, h *cache.History) error {

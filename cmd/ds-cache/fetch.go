@@ -242,7 +242,7 @@ func (o *fetchFlags) report(s *cli.IO, result fetchEvent, err error) error {
 			result.Kind = "not-kept"
 		}
 	}
-	if werr := errors.Join(s.JSON(result), end(s)); werr != nil {
+	if werr := errors.Join(s.JSON(result), s.End()); werr != nil {
 		return werr
 	}
 	return err

@@ -72,6 +72,3 @@ func noOperands(args []string) error {
 	}
 	return nil
 }
-
-// end closes a stream of JSON lines, so that a cut one shows.
-func end(stdio *cli.IO) error { return stdio.JSON(map[string]string{"type": "end"}) }

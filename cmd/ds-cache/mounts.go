@@ -143,7 +143,7 @@ func mountsJSON(stdio *cli.IO, list []mountLine) error {
 			return err
 		}
 	}
-	return end(stdio)
+	return stdio.End()
 }
 
 func mountsText(stdio *cli.IO, list []mountLine) error {

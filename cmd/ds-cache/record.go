@@ -109,7 +109,7 @@ func listJSON(stdio *cli.IO, c *cache.Cache) error {
 			return err
 		}
 	}
-	return end(stdio)
+	return stdio.End()
 }
 
 func listKeys(stdio *cli.IO, c *cache.Cache) error {

@@ -114,7 +114,7 @@ func verdictsJSON(stdio *cli.IO, list []verdict) error {
 			return err
 		}
 	}
-	return end(stdio)
+	return stdio.End()
 }
 
 func verdictsText(out io.Writer, list []verdict) error {
@@ -210,7 +210,7 @@ func diffKeys(stdio *cli.IO, c *cache.Cache, args []string, asJSON bool) error {
 		}
 	}
 	if asJSON {
-		if err := end(stdio); err != nil {
+		if err := stdio.End(); err != nil {
 			return err
 		}
 	}

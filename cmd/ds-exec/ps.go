@@ -79,7 +79,7 @@ func printRecords(stdio *cli.IO, list []container.State) error {
 			return err
 		}
 	}
-	return stdio.JSON(map[string]string{"type": "end"})
+	return stdio.End()
 }
 
 func printTable(stdio *cli.IO, list []container.State, whole bool, now time.Time) error {

@@ -82,7 +82,7 @@ func listVolumes(stdio *cli.IO, list []*volume.Volume, quiet, asJSON bool) error
 		}
 	}
 	if asJSON {
-		return stdio.JSON(map[string]string{"type": "end"})
+		return stdio.End()
 	}
 	return w.Flush()
 }

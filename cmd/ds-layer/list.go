@@ -62,7 +62,7 @@ func listCommand() *cli.Command {
 				return nil
 			})
 			if err == nil && asJSON {
-				err = s.JSON(map[string]string{"type": "end"})
+				err = s.End()
 			}
 			return err
 		},

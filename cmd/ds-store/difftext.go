@@ -96,7 +96,7 @@ func layerText(v any) string {
 	if id == "" {
 		id = l.DiffID
 	}
-	text := fmt.Sprintf("%s %s", id, humanSize(l.Size))
+	text := fmt.Sprintf("%s %s", id, cli.Size(l.Size))
 	if l.CreatedBy != "" {
 		text += " " + strconv.Quote(l.CreatedBy)
 	}

@@ -110,7 +110,7 @@ func printUsage(stdio *cli.IO, inv *keep.Inventory, verbose bool) error {
 		total.Reclaimable += a.Reclaimable
 	}
 	for _, a := range append(inv.Areas, total) {
-		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\n", a.Area, a.Items, a.Bytes, humanSize(a.Bytes), humanSize(a.Reclaimable))
+		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\n", a.Area, a.Items, a.Bytes, cli.Size(a.Bytes), cli.Size(a.Reclaimable))
 	}
 	if verbose {
 		fmt.Fprintln(w)
@@ -125,7 +125,7 @@ func printImages(w io.Writer, inv *keep.Inventory) {
 	fmt.Fprintln(w, "IMAGE\tID\tLAYERS\tTOTAL\tSHARED\tUNIQUE")
 	for _, i := range inv.Images() {
 		names := cli.Printable(strings.Join(i.Names, " "))
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", cmp.Or(names, "-"), i.Digest.Encoded()[:12], i.Layers, humanSize(i.Total), humanSize(i.Shared), humanSize(i.Unique))
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", cmp.Or(names, "-"), i.Digest.Encoded()[:12], i.Layers, cli.Size(i.Total), cli.Size(i.Shared), cli.Size(i.Unique))
 	}
 }
 
@@ -142,7 +142,7 @@ func printItems(w io.Writer, inv *keep.Inventory) {
 		if i.Held != "" && !strings.HasPrefix(i.Held, "under ") {
 			refs = append(refs, i.Held)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", i.Kind, shown(i), humanSize(i.Bytes), ago(i.Used), cmp.Or(clip(strings.Join(refs, ", "), 100), "-"))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", i.Kind, shown(i), cli.Size(i.Bytes), ago(i.Used), cmp.Or(clip(strings.Join(refs, ", "), 100), "-"))
 	}
 }
 

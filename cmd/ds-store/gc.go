@@ -126,7 +126,7 @@ func parseAge(text string) (time.Duration, error) {
 
 // over is the error of a cap that is not met.
 func over(res keep.Result, p keep.Policy) error {
-	err := res.Excess(humanSize)
+	err := res.Excess(cli.Size)
 	if res.Tagged > 0 && !p.TagsToo {
 		return cli.WithHint(err, "ds-store rm removes images, --keep-tagged=false those that were not used for longest")
 	}
@@ -185,7 +185,7 @@ func collected(res keep.Result) collectedLine {
 // is any.
 func (c collectedLine) String() string {
 	text := fmt.Sprintf("%d images, %d blobs, %d snapshots, %d leftovers: %s; %d old builds' logs",
-		c.Images, c.Blobs, c.Snapshots, c.Temps, humanSize(c.Bytes), c.Builds)
+		c.Images, c.Blobs, c.Snapshots, c.Temps, cli.Size(c.Bytes), c.Builds)
 	if c.Records+c.Mounts+c.Fetched > 0 {
 		text += fmt.Sprintf(", %d cache records, %d cache mounts, %d fetched", c.Records, c.Mounts, c.Fetched)
 	}
@@ -209,7 +209,7 @@ func (o *gcFlags) print(stdio *cli.IO, res keep.Result, whole bool) error {
 		w := tabwriter.NewWriter(stdio.Stdout, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "KIND\tNAME\tSIZE\tLAST USED\tWHY")
 		for _, v := range res.Victims {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", v.Kind, shown(v.Item), humanSize(v.Bytes), ago(v.Used), v.Why)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", v.Kind, shown(v.Item), cli.Size(v.Bytes), ago(v.Used), v.Why)
 		}
 		if err := w.Flush(); err != nil {
 			return err

@@ -103,7 +103,7 @@ func (h *historyOutput) size(n int64) string { return sizeText(n, h.human) }
 
 func sizeText(n int64, human bool) string {
 	if human {
-		return humanSize(n)
+		return cli.Size(n)
 	}
 	return strconv.FormatInt(n, 10)
 }

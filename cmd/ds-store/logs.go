@@ -103,7 +103,7 @@ func listBuilds(stdio *cli.IO, logs *buildlog.Dir, asJSON bool) error {
 				return err
 			}
 		}
-		return stdio.JSON(map[string]string{"type": "end"})
+		return stdio.End()
 	}
 	w := tabwriter.NewWriter(stdio.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "BUILD\tBEGAN\tSTATE\tTIME\tIMAGE\tFILE")

@@ -160,18 +160,6 @@ func listNames(w io.Writer, list []store.Entry, null bool) error {
 	return nil
 }
 
-// humanSize writes bytes the way image listings do: three digits, powers of ten.
-func humanSize(n int64) string {
-	if n < 1000 {
-		return fmt.Sprintf("%dB", n)
-	}
-	f, unit := float64(n), 0
-	for ; f >= 999.5 && unit < 4; unit++ {
-		f /= 1000
-	}
-	return fmt.Sprintf("%.3g%s", f, []string{"B", "kB", "MB", "GB", "TB"}[unit])
-}
-
 func rmCommand() *cli.Command {
 	var asJSON bool
 	var o store.RemoveOptions

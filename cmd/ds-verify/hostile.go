@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"docksmith/lib/cli"
@@ -50,24 +48,9 @@ that is not 0 is a refusal, and as good as doing no harm.
 	}
 }
 
-// program finds another of our programs where docksmith finds them: in
-// $DOCKSMITH_EXEC_PATH, beside this program, on the PATH.
-func program(name string) string {
-	dirs := []string{os.Getenv("DOCKSMITH_EXEC_PATH")}
-	if self, err := os.Executable(); err == nil {
-		dirs = append(dirs, filepath.Dir(self))
-	}
-	for _, dir := range dirs {
-		if st, err := os.Stat(filepath.Join(dir, name)); dir != "" && err == nil && st.Mode().IsRegular() {
-			return filepath.Join(dir, name)
-		}
-	}
-	return name
-}
-
 // sibling is a program of ours, quoted for sh.
 func sibling(name string) string {
-	return "'" + strings.ReplaceAll(program(name), "'", `'\''`) + "'"
+	return "'" + strings.ReplaceAll(cli.Program(name), "'", `'\''`) + "'"
 }
 
 func tellAttack(io *cli.IO, asJSON bool, r hostile.Result) {
@@ -93,7 +76,7 @@ func tellScore(io *cli.IO, asJSON bool, score hostile.Score) error {
 			hostile.Score
 		}{"score", score})
 		if err == nil {
-			err = io.JSON(map[string]string{"type": "end"})
+			err = io.End()
 		}
 	} else {
 		_, err = fmt.Fprintf(io.Stdout, "score: %d of %d held\n", score.Held, score.All)

@@ -194,7 +194,7 @@ func (o *output) verdicts(io *cli.IO, kind string, jobs []job) error {
 		}
 	}
 	if o.json {
-		if err := io.JSON(map[string]string{"type": "end"}); err != nil {
+		if err := io.End(); err != nil {
 			return err
 		}
 	}

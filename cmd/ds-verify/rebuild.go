@@ -26,7 +26,7 @@ func rebuildCommand() *cli.Command {
 			if len(args) == 0 {
 				return cli.Usagef("name at least one image")
 			}
-			o.Builder, o.Found = program("ds-build"), out.finder(io)
+			o.Builder, o.Found = cli.Program("ds-build"), out.finder(io)
 			if verbose {
 				o.Log = io.Stderr
 			}

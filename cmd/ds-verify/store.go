@@ -134,7 +134,7 @@ func (p *progress) begin() (end func()) {
 }
 
 func (p *progress) show(n [2]int64, took time.Duration) {
-	line := fmt.Sprintf("read %s of %s, %.0f%%, %s/s", size(n[0]), size(n[1]), 100*float64(n[0])/float64(max(n[1], 1)), size(int64(float64(n[0])/took.Seconds())))
+	line := fmt.Sprintf("read %s of %s, %.0f%%, %s/s", cli.Size(n[0]), cli.Size(n[1]), 100*float64(n[0])/float64(max(n[1], 1)), cli.Size(int64(float64(n[0])/took.Seconds())))
 	if p.redo {
 		fmt.Fprintf(p.file, "\r%s\x1b[K", line)
 		return
@@ -147,16 +147,4 @@ func (p *progress) last() {
 	if p.redo {
 		fmt.Fprint(p.file, "\r\x1b[K")
 	}
-}
-
-// size is a number of bytes for people.
-func size(n int64) string {
-	f := float64(n)
-	for _, unit := range []string{"B", "kB", "MB"} {
-		if f < 1000 {
-			return fmt.Sprintf("%.3g %s", f, unit)
-		}
-		f /= 1000
-	}
-	return fmt.Sprintf("%.2f GB", f)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -84,6 +85,14 @@ func TestRepeatedFlags(t *testing.T) {
 	}
 	if _, err := find("ds-x", c, []string{"-t", "x", "--tag=y,z", "--other", "c", "--other="}); err != nil || fmt.Sprintf("%q", tags) != `["x" "y,z"]` || fmt.Sprintf("%q", others) != `["c" ""]` {
 		t.Errorf("got %q, %q, %v", tags, others, err)
+	}
+}
+
+func TestSize(t *testing.T) {
+	for n, want := range map[int64]string{0: "0B", 999: "999B", 1000: "1kB", 999_499: "999kB", 999_500: "1MB", 12_345_678: "12.3MB", 5e15: "5PB", math.MaxInt64: "9.22EB"} {
+		if got := Size(n); got != want {
+			t.Errorf("%d bytes: %s, want %s", n, got, want)
+		}
 	}
 }
 

@@ -76,6 +76,9 @@ func (s *IO) say(kind, format string, args []any) {
 // JSON writes v to stdout as one compact line without HTML escaping.
 func (s *IO) JSON(v any) error { return WriteJSON(s.Stdout, v) }
 
+// End closes a stream of JSON lines, so that one that was cut shows.
+func (s *IO) End() error { return s.JSON(map[string]string{"type": "end"}) }
+
 // WriteJSON writes v to w as one compact line without HTML escaping.
 func WriteJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)

@@ -3,6 +3,8 @@ package dashboard
 import (
 	"fmt"
 	"strconv"
+
+	"docksmith/lib/cli"
 )
 
 const (
@@ -30,10 +32,10 @@ func (m *Model) layersSection() *element {
 	chart.attrs = append(chart.attrs, "height", strconv.Itoa(rows*rowHeight))
 	var table [][]any
 	for _, l := range m.Layers {
-		table = append(table, []any{id(l.ID), bytesText(l.Size), strconv.Itoa(l.Images), code(madeBy(l))})
+		table = append(table, []any{id(l.ID), cli.Size(l.Size), strconv.Itoa(l.Images), code(madeBy(l))})
 	}
 	return section("layers", "", "Layers and the images on them",
-		fmt.Sprintf("The bottom layer is at the left. A block is as high as the images that share it: %s are stored, %s without sharing.", bytesText(stored), bytesText(unshared)),
+		fmt.Sprintf("The bottom layer is at the left. A block is as high as the images that share it: %s are stored, %s without sharing.", cli.Size(stored), cli.Size(unshared)),
 		chart, figures(count(len(m.Layers), "layer", "layers")+" as a table", []column{{"Layer", false}, {"Size", true}, {"Images", true}, {"Made by", false}}, table))
 }
 
@@ -59,15 +61,15 @@ func (g *graph) draw(chart *element, n *Node, deep, row int) {
 	switch {
 	case g.column < columnNamed:
 	case n.leaves == 1:
-		block.add(caption("", 1, bytesText(n.Size())+" · "+n.by()))
+		block.add(caption("", 1, cli.Size(n.Size())+" · "+n.by()))
 	default:
-		block.add(caption("", 1, bytesText(n.Size())), caption("quiet", 2, n.by()), caption("quiet", 3, "in "+count(n.leaves, "image", "images")))
+		block.add(caption("", 1, cli.Size(n.Size())), caption("quiet", 2, n.by()), caption("quiet", 3, "in "+count(n.leaves, "image", "images")))
 	}
 	chart.add(block)
 	for _, image := range n.Images {
 		from := x + g.column
 		name := e("svg", "x", share100(from), "y", strconv.Itoa(row*rowHeight), "width", share100(1-from), "height", strconv.Itoa(rowHeight))
-		name.add(e("title").text("%s, %s", image.Name, bytesText(image.Size)), e("text", "class", "strong", "x", "6", "y", "15").text("%s", image.Name))
+		name.add(e("title").text("%s, %s", image.Name, cli.Size(image.Size)), e("text", "class", "strong", "x", "6", "y", "15").text("%s", image.Name))
 		chart.add(name)
 		row++
 	}
@@ -82,7 +84,7 @@ func (n *Node) words() string {
 	if len(n.Layers) == 0 {
 		return "no layer"
 	}
-	text := fmt.Sprintf("%s, %s, in %s", count(len(n.Layers), "layer", "layers"), bytesText(n.Size()), count(n.leaves, "image", "images"))
+	text := fmt.Sprintf("%s, %s, in %s", count(len(n.Layers), "layer", "layers"), cli.Size(n.Size()), count(n.leaves, "image", "images"))
 	for _, l := range n.Layers {
 		text += " · " + l.ID + " " + madeBy(l)
 	}

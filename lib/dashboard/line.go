@@ -125,18 +125,6 @@ func runeColumns(r rune) int {
 	return 1
 }
 
-// bytesText writes bytes with three digits, in powers of ten.
-func bytesText(n int64) string {
-	if n < 1000 {
-		return fmt.Sprintf("%dB", n)
-	}
-	f, unit := float64(n), 0
-	for ; f >= 999.5; unit++ {
-		f /= 1000
-	}
-	return fmt.Sprintf("%.3g%s", f, []string{"B", "kB", "MB", "GB", "TB", "PB", "EB"}[unit])
-}
-
 // ago is a span of time in one unit.
 func ago(d time.Duration) string {
 	switch {

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"docksmith/lib/cli"
 )
 
 var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&#39;")
@@ -58,14 +60,14 @@ func (m *Model) tiles() *element {
 	}
 	shared := "nothing is shared yet"
 	if unshared > stored {
-		shared = bytesText(unshared-stored) + " less by sharing"
+		shared = cli.Size(unshared-stored) + " less by sharing"
 	}
 	total, free := m.diskTotal()
 	disk := "nothing could be freed"
 	if m.Partial {
 		disk = "at least: not all can be looked at"
 	} else if free > 0 {
-		disk = bytesText(free) + " could be freed"
+		disk = cli.Size(free) + " could be freed"
 	}
 	var cpu float64
 	var memory int64
@@ -75,12 +77,12 @@ func (m *Model) tiles() *element {
 	}
 	load := "no container runs"
 	if m.Runs() {
-		load = percent(cpu) + " of a processor, " + bytesText(memory)
+		load = percent(cpu) + " of a processor, " + cli.Size(memory)
 	}
 	return e("dl").add(
 		tile("Images", strconv.Itoa(len(m.Images)), count(len(m.Layers), "layer", "layers")),
-		tile("Layers", bytesText(stored), shared),
-		tile("Disk", bytesText(total), disk),
+		tile("Layers", cli.Size(stored), shared),
+		tile("Disk", cli.Size(total), disk),
 		tile("Cache", rate, saved),
 		tile("Running", strconv.Itoa(m.running()), load),
 	)
@@ -175,7 +177,7 @@ func (m *Model) containersSection() *element {
 		}
 		cpu, memory := "", ""
 		if c.Running() {
-			memory = bytesText(c.Load.Memory)
+			memory = cli.Size(c.Load.Memory)
 			if c.CPU >= 0 {
 				cpu = percent(c.CPU)
 			}
@@ -226,7 +228,7 @@ func (m *Model) imagesSection() *element {
 	var rows [][]any
 	for i := range m.Images {
 		image := &m.Images[i]
-		size := bytesText(image.Size)
+		size := cli.Size(image.Size)
 		if image.Error != "" {
 			size = "broken: " + image.Error
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"docksmith/lib/buildlog"
+	"docksmith/lib/cli"
 	"docksmith/lib/container"
 )
 
@@ -72,7 +73,7 @@ func (m *Model) head(width int) []line {
 // summary says the most in one line.
 func (m *Model) summary() line {
 	total, _ := m.diskTotal()
-	l := line{}.say(plain, "%s, %s · disk ", count(len(m.Images), "image", "images"), count(len(m.Layers), "layer", "layers")).say(data, "%s", bytesText(total))
+	l := line{}.say(plain, "%s, %s · disk ", count(len(m.Images), "image", "images"), count(len(m.Layers), "layer", "layers")).say(data, "%s", cli.Size(total))
 	l = l.say(plain, " · cache ")
 	if rate := hitRate(m.Cache.Hits, m.Cache.Misses); rate >= 0 {
 		l = l.say(cached, "%s hits", percent(rate))
@@ -161,7 +162,7 @@ func (m *Model) diskPart() part {
 	if m.Partial {
 		p.note = line{}.say(bad, "  not all can be looked at")
 	} else if _, free := m.diskTotal(); free > 0 {
-		p.note = line{}.say(faint, "  %s could be freed", bytesText(free))
+		p.note = line{}.say(faint, "  %s could be freed", cli.Size(free))
 	}
 	var rest int64
 	for i, u := range m.Disk {
@@ -178,7 +179,7 @@ func (m *Model) diskPart() part {
 }
 
 func diskLine(name string, n, most int64) line {
-	return line{}.say(plain, "%s", name).right(18, plain, bytesText(n)).say(plain, " ").say(data, "%s", bar(float64(n)/float64(max(most, 1)), 18))
+	return line{}.say(plain, "%s", name).right(18, plain, cli.Size(n)).say(plain, " ").say(data, "%s", bar(float64(n)/float64(max(most, 1)), 18))
 }
 
 func (m *Model) cachePart() part {
@@ -238,7 +239,7 @@ func (m *Model) containerLine(c *Container) line {
 		if c.CPU >= 0 {
 			cpu = percent(c.CPU)
 		}
-		l = l.right(37, plain, cpu).right(45, plain, bytesText(c.Load.Memory))
+		l = l.right(37, plain, cpu).right(45, plain, cli.Size(c.Load.Memory))
 	}
 	l = l.to(47).say(plain, "%s", strings.Join(c.Command, " "))
 	if c.Last != "" {

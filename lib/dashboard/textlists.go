@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"docksmith/lib/buildlog"
+	"docksmith/lib/cli"
 )
 
 // buildsShown is how many builds the text lists.
@@ -78,7 +79,7 @@ func (m *Model) imagesPart() part {
 		p.lines = []line{line{}.say(faint, "none: docksmith base NAME makes a first one")}
 		return p
 	}
-	p.note = line{}.say(faint, "  %s stored once, %s without sharing", bytesText(stored), bytesText(unshared))
+	p.note = line{}.say(faint, "  %s stored once, %s without sharing", cli.Size(stored), cli.Size(unshared))
 	for _, n := range m.Tree {
 		p.lines = n.draw(p.lines, "", "")
 	}
@@ -97,7 +98,7 @@ func (n *Node) draw(lines []line, first, further string) []line {
 	if len(n.Layers) == 0 {
 		l = l.say(plain, "no layer")
 	} else {
-		l = l.say(data, "%s", n.Layers[len(n.Layers)-1].ID).say(plain, " %s", bytesText(n.Size()))
+		l = l.say(data, "%s", n.Layers[len(n.Layers)-1].ID).say(plain, " %s", cli.Size(n.Size()))
 	}
 	if len(n.Layers) > 1 {
 		l = l.say(plain, " in %d layers", len(n.Layers))

@@ -5,6 +5,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"docksmith/lib/cli"
 )
 
 // box is a place in a chart, in shares of its width and height.
@@ -132,7 +134,7 @@ func (m *Model) diskSection() *element {
 		if a.Bytes > 0 {
 			values = append(values, float64(a.Bytes))
 		}
-		rows = append(rows, []any{a.Name, strconv.Itoa(a.Items), strconv.FormatInt(a.Bytes, 10), bytesText(a.Bytes), bytesText(a.Reclaimable)})
+		rows = append(rows, []any{a.Name, strconv.Itoa(a.Items), strconv.FormatInt(a.Bytes, 10), cli.Size(a.Bytes), cli.Size(a.Reclaimable)})
 	}
 	chart := e("svg", "class", "map", "role", "img", "aria-label", "Disk use by area: "+m.diskWords())
 	for i, b := range squarify(values, mapAspect) {
@@ -140,9 +142,9 @@ func (m *Model) diskSection() *element {
 	}
 	keys := e("p").add(key("image-tint", "images"), key("run-tint", "containers and volumes"), key("cache-tint", "cache and builds"), key("rest-tint", "the rest"))
 	total, _ := m.diskTotal()
-	note := fmt.Sprintf("%s in all. What takes more space is larger.", bytesText(total))
+	note := fmt.Sprintf("%s in all. What takes more space is larger.", cli.Size(total))
 	if m.Partial {
-		note = fmt.Sprintf("At least %s: not all can be looked at.", bytesText(total))
+		note = fmt.Sprintf("At least %s: not all can be looked at.", cli.Size(total))
 	}
 	return section("disk", "half", "Disk", note, chart, keys,
 		figures("The same as a table", []column{{"Area", false}, {"Items", true}, {"Bytes", true}, {"Size", true}, {"Could be freed", true}}, rows))
@@ -154,12 +156,12 @@ const divided = 0.05
 // draw draws an area in a box of the map.
 func (a *Area) draw(b box) *element {
 	tint := areaColour(a.Name) + "-tint"
-	el := frame(b).add(e("title").text("%s: %s", a.Name, bytesText(a.Bytes)), e("rect", "class", tint, "width", "100%", "height", "100%"))
+	el := frame(b).add(e("title").text("%s: %s", a.Name, cli.Size(a.Bytes)), e("rect", "class", tint, "width", "100%", "height", "100%"))
 	switch {
 	case b.w < leastWide || b.h < leastHigh:
 		return el
 	case len(a.Parts) < 2 || b.w < 2*leastWide || b.w*b.h < divided:
-		return el.add(slim(b.w, caption("strong", 1, a.Name), caption("", 2, bytesText(a.Bytes))))
+		return el.add(slim(b.w, caption("strong", 1, a.Name), caption("", 2, cli.Size(a.Bytes))))
 	}
 	var values []float64
 	for _, p := range a.Parts {
@@ -168,13 +170,13 @@ func (a *Area) draw(b box) *element {
 	inside := e("svg", "y", "22", "class", "below")
 	for i, in := range squarify(values, mapAspect*b.w/b.h) {
 		p := a.Parts[i]
-		part := frame(in).add(e("title").text("%s: %s, %s", a.Name, p.Text, bytesText(p.Bytes)), e("rect", "class", tint, "width", "100%", "height", "100%"))
+		part := frame(in).add(e("title").text("%s: %s, %s", a.Name, p.Text, cli.Size(p.Bytes)), e("rect", "class", tint, "width", "100%", "height", "100%"))
 		if in.w*b.w >= leastWide && in.h*b.h >= leastHigh {
-			part.add(slim(in.w*b.w, caption("", 1, bytesText(p.Bytes)), caption("quiet", 2, p.Text)))
+			part.add(slim(in.w*b.w, caption("", 1, cli.Size(p.Bytes)), caption("quiet", 2, p.Text)))
 		}
 		inside.add(part)
 	}
-	return el.add(caption("strong", 1, a.Name+" "+bytesText(a.Bytes)), inside)
+	return el.add(caption("strong", 1, a.Name+" "+cli.Size(a.Bytes)), inside)
 }
 
 // diskWords names the areas for who does not see them.
@@ -182,7 +184,7 @@ func (m *Model) diskWords() string {
 	var words []string
 	for _, a := range m.Disk {
 		if a.Bytes > 0 {
-			words = append(words, a.Name+" "+bytesText(a.Bytes))
+			words = append(words, a.Name+" "+cli.Size(a.Bytes))
 		}
 	}
 	return strings.Join(words, ", ")
