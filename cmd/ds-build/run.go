@@ -72,8 +72,7 @@ func (o *options) build(ctx context.Context, s *cli.IO, j *journal, operand stri
 	if err != nil {
 		return nil, err
 	}
-	inside := sandbox.UserNamespaceOptions{Env: []string{"DOCKSMITH_ROOT=" + root}}
-	if err := sandbox.EnterUserNamespace(inside); err != nil {
+	if err := sandbox.EnterUserNamespace(sandbox.UserNamespaceOptions{Root: root}); err != nil {
 		return nil, err
 	}
 	slots, err := o.openJobs(s)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -183,16 +182,11 @@ func scopeText(base string) string {
 // enterNamespace makes an ordinary user the owner of what belongs to the users
 // that steps ran as.
 func enterNamespace(stdio *cli.IO) error {
-	if os.Geteuid() == 0 {
-		return nil
-	}
 	root, err := stdio.Root()
 	if err != nil {
 		return err
 	}
-	return sandbox.EnterUserNamespace(sandbox.UserNamespaceOptions{
-		Env: []string{"DOCKSMITH_ROOT=" + root}, // there, the default would be root's
-	})
+	return sandbox.EnterUserNamespace(sandbox.UserNamespaceOptions{Root: root})
 }
 
 // findMount finds the directories that an operand means: those of the mount with

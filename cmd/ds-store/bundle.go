@@ -151,19 +151,10 @@ func newBundle(stdio *cli.IO, s *store.Store, write func(dir string) error) erro
 }
 
 // enterUserNamespace makes an ordinary user root in a user namespace, where the
-// owners that layers speak of exist. The program starts again from its beginning
-// there, so what it has leased is given up. Who makes no files needs no warn.
+// owners that layers speak of exist; see sandbox.EnterUserNamespace. Who makes no
+// files needs no warn.
 func enterUserNamespace(s *store.Store, warn func(string)) error {
-	if os.Geteuid() == 0 {
-		return nil
-	}
-	if err := s.Close(); err != nil {
-		return err
-	}
-	return sandbox.EnterUserNamespace(sandbox.UserNamespaceOptions{
-		Env:  []string{"DOCKSMITH_ROOT=" + s.Root()}, // there, the default would be root's
-		Warn: warn,
-	})
+	return sandbox.EnterUserNamespace(sandbox.UserNamespaceOptions{Root: s.Root(), Release: s.Close, Warn: warn})
 }
 
 func warner(stdio *cli.IO) func(string) {

@@ -58,16 +58,7 @@ func enterToRead(s *store.Store) error {
 // enterNamespace makes an ordinary user root in a user namespace. Who makes no
 // files there needs no warn.
 func enterNamespace(s *store.Store, warn func(string)) error {
-	if os.Geteuid() == 0 {
-		return nil
-	}
-	if err := s.Close(); err != nil {
-		return err
-	}
-	return sandbox.EnterUserNamespace(sandbox.UserNamespaceOptions{
-		Env:  []string{"DOCKSMITH_ROOT=" + s.Root()}, // there, the default would be root's
-		Warn: warn,
-	})
+	return sandbox.EnterUserNamespace(sandbox.UserNamespaceOptions{Root: s.Root(), Release: s.Close, Warn: warn})
 }
 
 // progress shows on stderr how much was read. It stands on one line of a terminal,

@@ -198,7 +198,7 @@ func (in Joint) joinUserNamespace(o UserNamespaceOptions) error {
 	defer runtime.UnlockOSThread()
 	caught := catchSignals()
 	defer caught.end()
-	c, err := again(0, o.Env, func(p *program) {
+	c, err := again(0, o.Root, func(p *program) {
 		p.add("join", unix.SYS_SETNS, in.PIDFD.Fd(), unix.CLONE_NEWUSER)
 		p.add("set groups", unix.SYS_SETGROUPS, 0, 0).kind = try
 		p.add("set group", unix.SYS_SETRESGID, 0, 0, 0)

@@ -53,17 +53,6 @@ func OverlayView(lowers []string) (*os.File, error) {
 	return m.file(lowers[0]), nil
 }
 
-// OverlaySupported tries an overlay mount, as the caller may make one, in a
-// temporary directory.
-func OverlaySupported() (err error) {
-	dir, err := os.MkdirTemp("", "docksmith-overlay-")
-	if err != nil {
-		return fmt.Errorf("try overlay: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	return tryOverlay(dir)
-}
-
 // tryOverlay mounts an overlay of directories that it makes in dir.
 func tryOverlay(dir string) error {
 	var fds []int

@@ -15,7 +15,7 @@ func TestOverlayView(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("neither root nor a user namespace")
 	}
-	if err := OverlaySupported(); err != nil {
+	if err := tryOverlay(t.TempDir()); err != nil {
 		t.Skipf("no overlay: %v", err)
 	}
 	dir := t.TempDir()

@@ -167,8 +167,11 @@ type Result struct {
 
 // UserNamespaceOptions is for EnterUserNamespace.
 type UserNamespaceOptions struct {
-	// Env entries are added to the environment of the program inside.
-	Env []string
+	// Root is the state directory, for a program that has one: it stays the
+	// caller's. Inside, the default would be root's.
+	Root string
+	// Release gives up what the program holds, before it begins again. Optional.
+	Release func() error
 	// Warn gets a sentence when a single-id mapping has to do. Optional.
 	Warn func(sentence string)
 }

@@ -53,9 +53,6 @@ func OneID() bool { return false }
 // OverlayView returns ErrUnsupportedPlatform.
 func OverlayView([]string) (*os.File, error) { return nil, unsupported("mount overlay") }
 
-// OverlaySupported returns ErrUnsupportedPlatform.
-func OverlaySupported() error { return unsupported("mount overlay") }
-
 // Capabilities is possible on Linux only.
 func Capabilities() ([]string, error) { return nil, ErrUnsupportedPlatform }
 

@@ -34,7 +34,8 @@ var inUserNamespace = sync.OnceValue(func() bool {
 // of its own, with a private mount namespace. It executes the program again from
 // its beginning, with the same arguments, and exits with the status of that; it
 // returns only to root, to a program that is already inside, and with an error.
-// Call it before anything has been read, written or started.
+// Call it before anything has been written or started, and hold nothing but what
+// o.Release gives up.
 //
 // With a range of ids in /etc/subuid and /etc/subgid, and newuidmap and
 // newgidmap to apply it, the namespace has ids 0 to 65535 or however many there
@@ -45,6 +46,11 @@ func EnterUserNamespace(o UserNamespaceOptions) error {
 	}
 	if os.Getenv(marker) != "" {
 		return errors.New("enter user namespace: the user did not become root in it")
+	}
+	if o.Release != nil {
+		if err := o.Release(); err != nil {
+			return err
+		}
 	}
 	runtime.LockOSThread() // the child dies with this thread
 	err := enterUserNamespace(o)
@@ -60,7 +66,7 @@ func enterUserNamespace(o UserNamespaceOptions) error {
 		return err
 	}
 	defer ready.Close()
-	c, err := again(unix.CLONE_NEWUSER|unix.CLONE_NEWNS, o.Env, func(p *program) {
+	c, err := again(unix.CLONE_NEWUSER|unix.CLONE_NEWNS, o.Root, func(p *program) {
 		p.add("close pipe", unix.SYS_CLOSE, ready.Fd())
 		s := p.add("wait for the id mapping", unix.SYS_READ, goAhead.Fd(), pointer(p, make([]byte, 1)), 1)
 		s.kind, s.want = equals, 1
@@ -84,9 +90,13 @@ func enterUserNamespace(o UserNamespaceOptions) error {
 }
 
 // again starts the program from its beginning, in a child that first does what
-// become lays out.
-func again(flags uintptr, env []string, become func(p *program)) (*child, error) {
-	env = mergeEnv(os.Environ(), append(env, marker+"=1"))
+// become lays out. root is its state directory, "" for the default.
+func again(flags uintptr, root string, become func(p *program)) (*child, error) {
+	added := []string{marker + "=1"}
+	if root != "" {
+		added = append(added, "DOCKSMITH_ROOT="+root)
+	}
+	env := mergeEnv(os.Environ(), added)
 	return start(flags, func(p *program) {
 		p.resetSignals()
 		if !onTerminal() {
