@@ -8,6 +8,7 @@
 //	.names/NAME      a link that holds the id; making it is what takes the name
 //	ID/state.json    one line of JSON, replaced by rename, guarded by a lock on ID
 //	.new-ID          on its way in
+//	.ended           a line for each container that left no record
 //
 // The invariant: a record that says running while its process has gone is never
 // reported. A process is known by its pid and the time it started, so that

@@ -152,7 +152,8 @@ func (c *Container) lock() (*os.File, error) {
 }
 
 // End records the end of a container, by its monitor. With remove the record is
-// taken away at once, as by [Container.Remove]; those who wait get to know.
+// taken away at once, as by [Container.Remove]; those who wait get to know, and
+// [Table.Ended] tells of it for a while.
 func (c *Container) End(e Exit, remove bool) error {
 	if !remove {
 		_, err := c.Update(func(s *State) error { s.End(e); return nil })
@@ -169,6 +170,7 @@ func (c *Container) End(e Exit, remove bool) error {
 	}
 	s.End(e)
 	c.tellWaiters(s)
+	c.table.noteEnd(s)
 	return c.remove(s.Name)
 }
 

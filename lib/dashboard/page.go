@@ -158,7 +158,7 @@ func id(text string) *element { return e("code", "class", "id").text("%s", text)
 
 func (m *Model) containersSection() *element {
 	if len(m.Containers) == 0 {
-		return section("containers", "", "Containers", "None runs, and none that ended was kept.")
+		return section("containers", "", "Containers", "None ran here.")
 	}
 	var rows [][]any
 	for i := range m.Containers {

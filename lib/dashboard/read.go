@@ -167,10 +167,16 @@ func short(id string) string { return id[:min(12, len(id))] }
 // readContainers gives those that run, the newest first, and then the last that
 // ended.
 func (r *Reader) readContainers(now time.Time) ([]Container, error) {
-	states, err := container.Open(filepath.Join(r.root, "run")).List()
+	table := container.Open(filepath.Join(r.root, "run"))
+	states, err := table.List()
 	if err != nil {
 		return nil, err
 	}
+	gone, err := table.Ended()
+	if err != nil {
+		return nil, err
+	}
+	states = append(gone, states...)
 	slices.Reverse(states)
 	loads := map[string]load{}
 	var running, ended []Container

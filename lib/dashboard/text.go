@@ -217,7 +217,7 @@ func sparks(builds []*buildlog.Build, most int) (string, int) {
 func (m *Model) containersPart() part {
 	p := part{title: "CONTAINERS", note: line{}.to(17-len("CONTAINERS")).say(faint, "STATE").right(37-len("CONTAINERS"), faint, "CPU").right(45-len("CONTAINERS"), faint, "MEMORY").say(faint, "  COMMAND, LAST OUTPUT")}
 	if len(m.Containers) == 0 {
-		p.note, p.lines = nil, []line{line{}.say(faint, "none runs, and none that ended was kept")}
+		p.note, p.lines = nil, []line{line{}.say(faint, "none ran here")}
 		return p
 	}
 	for i := range m.Containers {
