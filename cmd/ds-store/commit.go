@@ -139,7 +139,7 @@ func (c *commit) base(s *store.Store) (oci.Image, []oci.Layer, error) {
 			return oci.Image{}, nil, err
 		}
 		cfg := img.Config
-		cfg.History = fillHistory(cfg.History, len(img.Layers))
+		cfg.History = cfg.FillHistory(len(img.Layers))
 		return cfg, img.Layers, nil
 	}
 	if p == nil {
@@ -147,20 +147,6 @@ func (c *commit) base(s *store.Store) (oci.Image, []oci.Layer, error) {
 		p = &host
 	}
 	return oci.Image{Platform: *p}, nil, nil
-}
-
-// fillHistory gives every layer an entry: an image made without would else have
-// ours counted for its layers.
-func fillHistory(h []oci.History, layers int) []oci.History {
-	for _, e := range h {
-		if !e.EmptyLayer {
-			layers--
-		}
-	}
-	for ; layers > 0; layers-- {
-		h = append(h, oci.History{Comment: "no history"})
-	}
-	return h
 }
 
 // readConfig takes settings from a document: of a whole config document all that

@@ -148,11 +148,9 @@ func items(m *Image) []LayerItem {
 	for i, l := range m.Layers {
 		list[i] = LayerItem{Digest: l.Digest, DiffID: l.DiffID, Size: l.Size}
 	}
-	i := 0
-	for _, h := range m.config.History {
-		if !h.EmptyLayer && i < len(list) {
+	for i, h := range m.config.LayerHistory() {
+		if i < len(list) {
 			list[i].CreatedBy = h.CreatedBy
-			i++
 		}
 	}
 	return list

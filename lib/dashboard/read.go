@@ -135,12 +135,7 @@ func (i *Image) read(s *store.Store, digest string, known map[string]*Layer, all
 		return err
 	}
 	i.Labels = img.Config.Config.Labels
-	var by []string
-	for _, h := range img.Config.History {
-		if !h.EmptyLayer {
-			by = append(by, h.CreatedBy)
-		}
-	}
+	history := img.Config.LayerHistory()
 	seen := map[*Layer]bool{}
 	for n, l := range img.Layers {
 		id := l.DiffID.String()
@@ -149,8 +144,8 @@ func (i *Image) read(s *store.Store, digest string, known map[string]*Layer, all
 			*all = append(*all, known[id])
 		}
 		layer := known[id]
-		if layer.By == "" && n < len(by) {
-			layer.By = by[n]
+		if layer.By == "" && n < len(history) {
+			layer.By = history[n].CreatedBy
 		}
 		if !seen[layer] {
 			layer.Images++

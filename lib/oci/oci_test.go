@@ -2,6 +2,7 @@ package oci
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -217,5 +218,26 @@ func TestMergeEnv(t *testing.T) {
 	got := MergeEnv([]string{"PORT_X=1", "A=1"}, "PORT=2", "A=3", "PORT_X=4", "PORT=5")
 	if strings.Join(got, " ") != "PORT_X=4 A=3 PORT=5" {
 		t.Error(got)
+	}
+}
+
+func TestHistoryOfLayers(t *testing.T) {
+	m := Image{History: []History{{CreatedBy: "a"}, {CreatedBy: "b", EmptyLayer: true}, {CreatedBy: "c"}}}
+	var by []string
+	for _, h := range m.LayerHistory() {
+		by = append(by, h.CreatedBy)
+	}
+	if !slices.Equal(by, []string{"a", "c"}) {
+		t.Errorf("layers are by %q", by)
+	}
+	for layers, want := range map[int]int{0: 3, 2: 3, 4: 5} {
+		got := m.FillHistory(layers)
+		if len(got) != want || want == 5 && (got[4].EmptyLayer || got[4].Comment == "") {
+			t.Errorf("for %d layers: %+v", layers, got)
+		}
+	}
+	m.FillHistory(3)[0].CreatedBy = "changed"
+	if m.History[0].CreatedBy != "a" {
+		t.Error("the history was changed")
 	}
 }

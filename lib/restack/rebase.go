@@ -39,7 +39,7 @@ func Rebase(ctx context.Context, s *store.Store, img, old, base *store.Image) (R
 	cfg := img.Config
 	cfg.Platform = base.Config.Platform
 	cfg.Config = mergeConfig(old.Config.Config, img.Config.Config, base.Config.Config)
-	cfg.History = append(fillHistory(base.Config.History, len(base.Layers)), historyAbove(img, old)...)
+	cfg.History = append(base.Config.FillHistory(len(base.Layers)), historyAbove(img, old)...)
 	desc, err := s.WriteImage(ctx, cfg, layers, img.Manifest.Annotations)
 	if err != nil {
 		return Rebased{}, err
@@ -70,8 +70,8 @@ func LiesOn(img, old *store.Image) error {
 // historyAbove is what the history of img has beyond that of old: what follows
 // the same entries or, if those were rewritten, those of as many layers.
 func historyAbove(img, old *store.Image) []oci.History {
-	list := fillHistory(img.Config.History, len(img.Layers))
-	below := fillHistory(old.Config.History, len(old.Layers))
+	list := img.Config.FillHistory(len(img.Layers))
+	below := old.Config.FillHistory(len(old.Layers))
 	if len(list) >= len(below) && slices.EqualFunc(list[:len(below)], below, sameInstruction) {
 		return list[len(below):]
 	}

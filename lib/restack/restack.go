@@ -77,7 +77,7 @@ func squashLayer(ctx context.Context, s *store.Store, layers []oci.Layer, o Squa
 // squashHistory is the history of cfg, an image of so many layers, with one
 // entry more for what the layers above keep became.
 func squashHistory(cfg oci.Image, keep, layers int) []oci.History {
-	out := fillHistory(cfg.History, layers)
+	out := cfg.FillHistory(layers)
 	seen := 0
 	for i := range out {
 		if out[i].EmptyLayer {
@@ -89,20 +89,6 @@ func squashHistory(cfg oci.Image, keep, layers int) []oci.History {
 	return append(out, oci.History{
 		Created: cfg.Created, CreatedBy: "ds-store squash", Comment: fmt.Sprintf("%d layers in one", layers-keep),
 	})
-}
-
-// fillHistory is a copy of h with an entry for every layer.
-func fillHistory(h []oci.History, layers int) []oci.History {
-	h = slices.Clone(h)
-	for _, e := range h {
-		if !e.EmptyLayer {
-			layers--
-		}
-	}
-	for ; layers > 0; layers-- {
-		h = append(h, oci.History{Comment: "no history"})
-	}
-	return h
 }
 
 // prove reads the image desc back and compares its tree with that of layers.

@@ -245,13 +245,7 @@ func PairLayers(m oci.Manifest, c oci.Image) ([]oci.Layer, error) {
 // matchHistory refuses a history that speaks of more layers than there are. One
 // that speaks of fewer is common among images made by hand.
 func matchHistory(c oci.Image, layers int) error {
-	n := 0
-	for _, h := range c.History {
-		if !h.EmptyLayer {
-			n++
-		}
-	}
-	if n > layers {
+	if n := len(c.LayerHistory()); n > layers {
 		return fmt.Errorf("history of %d layers where there are %d", n, layers)
 	}
 	return nil

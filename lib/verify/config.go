@@ -21,13 +21,7 @@ func configProblems(c oci.Image) []string {
 	if c.OS == "" || c.Architecture == "" {
 		add("os is %q, architecture is %q", c.OS, c.Architecture)
 	}
-	layers := 0
-	for _, h := range c.History {
-		if !h.EmptyLayer {
-			layers++
-		}
-	}
-	if len(c.History) > 0 && layers != len(c.RootFS.DiffIDs) {
+	if layers := len(c.LayerHistory()); len(c.History) > 0 && layers != len(c.RootFS.DiffIDs) {
 		add("the history has %d layers, the image %d", layers, len(c.RootFS.DiffIDs))
 	}
 	for _, v := range c.Config.Env {

@@ -248,13 +248,14 @@ func (sum *Summary) differences(ctx context.Context, s *store.Store, img *store.
 		}
 		sum.note(found, describe(d, ""))
 	}
+	history := img.Config.LayerHistory()
 	for i := 0; paired && i < len(a.Layers); i++ {
 		if a.Layers[i].Digest == b.Layers[i].Digest {
 			continue
 		}
 		name := fmt.Sprintf("layer %d", i+1)
-		if by := createdBy(img.Config, i); by != "" {
-			name += fmt.Sprintf(" (%.60q)", by)
+		if i < len(history) && history[i].CreatedBy != "" {
+			name += fmt.Sprintf(" (%.60q)", history[i].CreatedBy)
 		}
 		for d, err := range compare.Layers(ctx, a.Layers[i], b.Layers[i]) {
 			if err != nil {
@@ -289,20 +290,6 @@ func describe(d compare.Difference, layer string) Finding {
 		}
 	}
 	return f
-}
-
-// createdBy is the history of the layer with an index.
-func createdBy(c oci.Image, layer int) string {
-	for _, h := range c.History {
-		if h.EmptyLayer {
-			continue
-		}
-		if layer == 0 {
-			return h.CreatedBy
-		}
-		layer--
-	}
-	return ""
 }
 
 // causes compares the keys of the steps: one that differs has other inputs, and
