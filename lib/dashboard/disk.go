@@ -29,12 +29,6 @@ type Part struct {
 // maxParts is how many things of an area are told by themselves.
 const maxParts = 24
 
-// areaOf says in which area things of a kind lie.
-var areaOf = map[string]string{
-	keep.KindSnapshot: "snapshots", keep.KindBlob: "blobs", keep.KindRecord: "cache", keep.KindIndex: "cache", keep.KindMount: "mounts",
-	keep.KindFetched: "fetched", keep.KindLog: "builds", keep.KindFailed: "failed", keep.KindContainer: "containers", keep.KindVolume: "volumes",
-}
-
 // readDisk measures the disk, which means to walk all of it: at most a
 // fiftieth of the time is spent so.
 func (r *Reader) readDisk(ctx context.Context, s *store.Store, now time.Time) error {
@@ -57,7 +51,7 @@ func areas(inv *keep.Inventory) []Area {
 		area := Area{Name: a.Area, Items: a.Items, Bytes: a.Bytes, Reclaimable: a.Reclaimable}
 		rest := a.Bytes
 		for _, i := range items {
-			if areaOf[i.Kind] == a.Area && i.Bytes > 0 && i.Bytes <= rest && len(area.Parts) < maxParts {
+			if i.Area() == a.Area && i.Bytes > 0 && i.Bytes <= rest && len(area.Parts) < maxParts {
 				area.Parts = append(area.Parts, Part{partText(i), i.Bytes})
 				rest -= i.Bytes
 			}

@@ -14,7 +14,7 @@ import (
 func (inv *Inventory) measureAreas() error {
 	items := map[string]int64{}
 	for _, i := range inv.Items {
-		items[i.area] += i.Bytes
+		items[i.Area()] += i.Bytes
 	}
 	for _, a := range areas {
 		out := Area{Area: a.name, Capped: a.capped}
@@ -119,7 +119,7 @@ func (inv *Inventory) count(area string) (n int) {
 		return len(names)
 	}
 	for _, i := range inv.Items {
-		if i.area == area && i.Kind != KindImage {
+		if i.Area() == area && i.Kind != KindImage {
 			n++
 		}
 	}

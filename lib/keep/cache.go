@@ -29,13 +29,14 @@ func (inv *Inventory) cacheItems() error {
 		if err != nil {
 			return err
 		}
-		i := inv.add(&Item{Kind: KindRecord, area: "cache", Name: e.Key, Bytes: e.Bytes, Used: e.Used})
+		i := inv.add(&Item{Kind: KindRecord, Name: e.Key, Bytes: e.Bytes, Used: e.Used})
 		i.remove = func() (bool, error) { return true, c.Drop(e.Key) }
 		if e.Record != nil {
 			i.Text = oneLine(e.Record.Text)
 			last = later(last, e.Used)
 			if e.Record.Layer != nil {
-				i.Refs = []string{"layer " + e.Record.Layer.Digest.String()}
+				i.layer = e.Record.Layer.Digest
+				i.Refs = []string{"layer " + i.layer.String()}
 			}
 		}
 	}
@@ -46,12 +47,8 @@ func (inv *Inventory) cacheItems() error {
 // recordRefs tells layers which steps gave them: as long as those are of use,
 // they are.
 func (inv *Inventory) recordRefs(blobs map[digest.Digest]*Item) {
-	const prefix = "layer "
 	for _, i := range inv.Items {
-		if i.Kind != KindRecord || len(i.Refs) == 0 {
-			continue
-		}
-		if b := blobs[digest.Digest(i.Refs[0][len(prefix):])]; b != nil {
+		if b := blobs[i.layer]; b != nil {
 			b.Refs = append(b.Refs, "step "+i.Text)
 			b.Used = later(b.Used, i.Used)
 			b.Text = layerText
@@ -67,7 +64,7 @@ func (inv *Inventory) indexItem(used time.Time) {
 		return
 	}
 	n, _ := store.DiskUsage(path) // of one that goes this moment there is none
-	i := inv.add(&Item{Kind: KindIndex, area: "cache", Name: "cache/files", Bytes: n, Used: later(info.ModTime(), used)})
+	i := inv.add(&Item{Kind: KindIndex, Name: "cache/files", Bytes: n, Used: later(info.ModTime(), used)})
 	i.remove = func() (bool, error) {
 		lock, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
@@ -91,7 +88,7 @@ func (inv *Inventory) mountItems(c *cache.Cache) error {
 		return fmt.Errorf("list cache mounts: %w", err)
 	}
 	for _, d := range dirs {
-		i := inv.add(&Item{Kind: KindMount, area: "mounts", Name: fmt.Sprintf("cache/mounts/%s/%d", d.Name, d.Number), Text: d.ID, Used: d.Used})
+		i := inv.add(&Item{Kind: KindMount, Name: fmt.Sprintf("cache/mounts/%s/%d", d.Name, d.Number), Text: d.ID, Used: d.Used})
 		stamp := strconv.FormatInt(d.Used.UnixNano(), 10) // one that nobody took since then is as it was
 		if d.InUse() {
 			i.Held, stamp = "in use by a running step", ""
@@ -122,7 +119,7 @@ func (inv *Inventory) otherItems() error {
 		if err != nil {
 			return err
 		}
-		i := inv.add(&Item{Kind: KindLog, area: "builds", Name: l.ID, Bytes: n, Used: l.Used})
+		i := inv.add(&Item{Kind: KindLog, Name: l.ID, Bytes: n, Used: l.Used})
 		if l.Running {
 			i.Held = "of a running build"
 		}
@@ -138,7 +135,7 @@ func (inv *Inventory) otherItems() error {
 		if err != nil {
 			return err
 		}
-		i := inv.add(&Item{Kind: KindFetched, area: "fetched", Name: filepath.Join("cache/fetched", t.Name), Bytes: n, Used: t.Used})
+		i := inv.add(&Item{Kind: KindFetched, Name: filepath.Join("cache/fetched", t.Name), Bytes: n, Used: t.Used})
 		if time.Since(t.Used) < fetched.Grace {
 			i.Held = "used within the hour: a build may read it"
 		}
@@ -154,21 +151,22 @@ func (inv *Inventory) measureOnce(name, stamp, path string) (int64, error) {
 		inv.sizes[name] = k
 		return k.Bytes, nil
 	}
-	denied := inv.Denied
-	inv.Denied = nil
-	n, err := inv.measure(path)
-	if err == nil && inv.Denied == nil && stamp != "" {
+	n, err := store.DiskUsage(path)
+	if err == nil && stamp != "" {
 		inv.sizes[name] = size{stamp, n}
 	}
-	inv.Denied = errors.Join(inv.Denied, denied)
-	return n, err
+	return n, inv.noteDenied(err)
 }
 
 // measure is the disk space of a tree; what may not be looked into is noted.
 func (inv *Inventory) measure(path string) (int64, error) {
 	n, err := store.DiskUsage(path)
+	return n, inv.noteDenied(err)
+}
+
+func (inv *Inventory) noteDenied(err error) error {
 	if errors.Is(err, fs.ErrPermission) {
 		inv.Denied, err = err, nil
 	}
-	return n, err
+	return err
 }

@@ -195,7 +195,7 @@ func (inv *Inventory) drop(i *Item) {
 		h.holders--
 	}
 	for n := range inv.Areas {
-		if inv.Areas[n].Area == i.area {
+		if inv.Areas[n].Area == i.Area() {
 			inv.Areas[n].Bytes -= i.Bytes
 		}
 	}
@@ -273,18 +273,18 @@ func (inv *Inventory) account(p Policy, res *Result) {
 	if p.Capped {
 		res.Over = max(0, res.Left-p.MaxBytes)
 	}
-	tagged := map[*Item]bool{}
+	named := map[*Item]bool{}
 	for _, i := range inv.Items {
-		if i.Held == "tagged" {
+		if i.Held == tagged {
 			for _, h := range i.holds {
-				tagged[h] = true
+				named[h] = true
 			}
 		}
 	}
 	for _, i := range inv.Items {
 		switch {
 		case i.gone:
-		case tagged[i]:
+		case named[i]:
 			res.Tagged += i.Bytes
 		case i.Held != "" || i.holders > 0:
 			res.Held += i.Bytes

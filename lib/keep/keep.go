@@ -24,6 +24,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"docksmith/lib/oci"
 	"docksmith/lib/store"
 )
@@ -58,13 +60,22 @@ type Item struct {
 	// Held says why it cannot go now; "" that it can.
 	Held string `json:"held,omitempty"`
 
-	area    string
 	entry   oci.Descriptor // of an image
+	layer   digest.Digest  // that a record speaks of
 	holds   []*Item        // what stays as long as this does
 	holders int            // how many hold it
 	gone    bool
 	remove  func() (bool, error) // of what is not the store's
 }
+
+// areaOf says in which area the things of a kind lie.
+var areaOf = map[string]string{
+	KindSnapshot: "snapshots", KindBlob: "blobs", KindImage: "blobs", KindRecord: "cache", KindIndex: "cache", KindMount: "mounts",
+	KindFetched: "fetched", KindLog: "builds", KindFailed: "failed", KindContainer: "containers", KindVolume: "volumes",
+}
+
+// Area is the name of the area in which it lies.
+func (i *Item) Area() string { return areaOf[i.Kind] }
 
 // Area is the disk space of one part of the state directory.
 type Area struct {
@@ -164,7 +175,7 @@ func (i *Item) free() bool { return i.Held == "" && i.holders == 0 && !i.gone }
 func (inv *Inventory) settle() {
 	sums := map[string]int64{}
 	for _, v := range inv.plan(Policy{Capped: true, MaxBytes: -1}, time.Time{}) {
-		sums[v.area] += v.Bytes
+		sums[v.Area()] += v.Bytes
 	}
 	for n := range inv.Areas {
 		inv.Areas[n].Reclaimable = sums[inv.Areas[n].Area]

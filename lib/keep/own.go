@@ -23,17 +23,17 @@ func (inv *Inventory) ownItems() error {
 	}
 	err = inv.eachBelow("containers", func(name string, info fs.FileInfo) error {
 		if store.IsFailed(filepath.Base(name)) {
-			inv.add(&Item{Kind: KindFailed, area: "failed", Name: name, Used: info.ModTime()})
+			inv.add(&Item{Kind: KindFailed, Name: name, Used: info.ModTime()})
 			return nil
 		}
-		inv.add(&Item{Kind: KindContainer, area: "containers", Name: name, Text: names[inv.path(name)], Held: "a container"})
+		inv.add(&Item{Kind: KindContainer, Name: name, Text: names[inv.path(name)], Held: "a container"})
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	err = inv.eachBelow("volumes", func(name string, _ fs.FileInfo) error {
-		inv.add(&Item{Kind: KindVolume, area: "volumes", Name: name, Text: filepath.Base(name), Held: "a volume"})
+		inv.add(&Item{Kind: KindVolume, Name: name, Text: filepath.Base(name), Held: "a volume"})
 		return nil
 	})
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 func TestPlan(t *testing.T) {
 	now := time.Now()
 	thing := func(kind, name string, hours int) *Item {
-		return &Item{Kind: kind, Name: name, Bytes: 10, Used: now.Add(-time.Duration(hours) * time.Hour), area: "blobs"}
+		return &Item{Kind: kind, Name: name, Bytes: 10, Used: now.Add(-time.Duration(hours) * time.Hour)}
 	}
 	build := func() *Inventory {
 		image, named := thing(KindImage, "image", 50), thing(KindBlob, "named", 90)
@@ -21,7 +21,7 @@ func TestPlan(t *testing.T) {
 		used := thing(KindMount, "used", 99)
 		used.Held = "in use"
 		return &Inventory{
-			Areas: []Area{{Area: "blobs", Bytes: 80, Capped: true}, {Area: "volumes", Bytes: 1000}},
+			Areas: []Area{{Area: "blobs", Bytes: 80, Capped: true}, {Area: "volumes", Bytes: 1000}, {Area: "cache"}, {Area: "snapshots"}, {Area: "builds"}, {Area: "failed"}},
 			Items: []*Item{
 				thing(KindRecord, "record", 30), thing(KindBlob, "layer", 30), thing(KindSnapshot, "unpacked", 30),
 				thing(KindLog, "log", 1), used, image, named, failed, below,
@@ -52,10 +52,10 @@ func TestPlan(t *testing.T) {
 		}
 	}
 	inv := build()
-	inv.Items[5].Held = "tagged"
+	inv.Items[5].Held = tagged
 	inv.settle()
-	if got := inv.Areas[0].Reclaimable; got != 60 {
-		t.Errorf("%d can be reclaimed, want all but what is in use or tagged, 60", got)
+	if got, blobs := inv.Reclaimable(), inv.Areas[0].Reclaimable; got != 60 || blobs != 10 {
+		t.Errorf("%d can be reclaimed, %d of it blobs; want all but what is in use or tagged, 60, and one layer", got, blobs)
 	}
 	if inv.Items[6].holders != 1 {
 		t.Error("a plan changed what it planned on")

@@ -21,6 +21,9 @@ import (
 // leasedBy is what holds things that a living process has leased.
 const leasedBy = "in use by a running program"
 
+// tagged is what holds images with a name that may not go.
+const tagged = "tagged"
+
 // layerText is the text of a blob that is known to be a layer.
 const layerText = "layer"
 
@@ -29,11 +32,11 @@ const layerText = "layer"
 func (inv *Inventory) storeItems(ctx context.Context, tagsToo bool) error {
 	blobs := map[digest.Digest]*Item{}
 	for _, b := range inv.contents.Blobs {
-		blobs[b.Digest] = inv.add(&Item{Kind: KindBlob, area: "blobs", Name: b.Digest.String(), Bytes: b.Bytes, Used: b.Used})
+		blobs[b.Digest] = inv.add(&Item{Kind: KindBlob, Name: b.Digest.String(), Bytes: b.Bytes, Used: b.Used})
 	}
 	snapshots := map[digest.Digest]*Item{}
 	for _, c := range inv.contents.Snapshots {
-		snapshots[c.Digest] = inv.add(&Item{Kind: KindSnapshot, area: "snapshots", Name: c.Digest.String(), Used: c.Used})
+		snapshots[c.Digest] = inv.add(&Item{Kind: KindSnapshot, Name: c.Digest.String(), Used: c.Used})
 	}
 	for _, n := range inv.contents.Images {
 		inv.imageItem(n, blobs, snapshots, tagsToo)
@@ -54,12 +57,12 @@ func (inv *Inventory) storeItems(ctx context.Context, tagsToo bool) error {
 // name goes as if it were the least of names.
 func (inv *Inventory) imageItem(n store.NamedImage, blobs, snapshots map[digest.Digest]*Item, tagsToo bool) {
 	name := cmp.Or(n.Name, n.Descriptor.Digest.String())
-	i := inv.add(&Item{Kind: KindImage, area: "blobs", Name: name, Text: n.Descriptor.Digest.String(), Used: n.Used, entry: n.Descriptor})
+	i := inv.add(&Item{Kind: KindImage, Name: name, Text: n.Descriptor.Digest.String(), Used: n.Used, entry: n.Descriptor})
 	switch {
 	case inv.contents.Leased[n.Descriptor.Digest]:
 		i.Held = leasedBy
 	case n.Name != "" && !tagsToo:
-		i.Held = "tagged"
+		i.Held = tagged
 	}
 	for _, d := range n.Blobs {
 		if b := blobs[d]; b != nil {
@@ -152,10 +155,8 @@ func (inv *Inventory) measureSnapshots(ctx context.Context, snapshots map[digest
 				mu.Lock()
 				snapshots[d].Bytes = n
 				switch {
-				case errors.Is(err, fs.ErrPermission):
-					inv.Denied = err
 				case err != nil && !errors.Is(err, fs.ErrNotExist):
-					failed = errors.Join(failed, err)
+					failed = errors.Join(failed, inv.noteDenied(err))
 				case stamp != "":
 					now[d.Encoded()] = size{stamp, n}
 				}
