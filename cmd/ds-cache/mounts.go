@@ -5,16 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
 	"docksmith/lib/cache"
 	"docksmith/lib/cli"
 	"docksmith/lib/sandbox"
+	"docksmith/lib/store"
 )
 
 func mountsCommand() *cli.Command {
@@ -70,7 +69,7 @@ A mount of private steps may have several directories, NAME/0, NAME/1 and so on.
 				case err != nil:
 					return err
 				case asJSON:
-					return mountsJSON(stdio, list)
+					return cli.JSONLines(stdio, list)
 				}
 				return mountsText(stdio, list)
 			})
@@ -92,7 +91,7 @@ func mountLines(c *cache.Cache) ([]mountLine, error) {
 		if l.InUse {
 			l.Holders = d.Holders()
 		}
-		if l.Bytes, err = allocated(d.Dir); err != nil {
+		if l.Bytes, err = store.DiskUsage(d.Dir); err != nil {
 			return nil, err
 		}
 		list = append(list, l)
@@ -103,46 +102,6 @@ func mountLines(c *cache.Cache) ([]mountLine, error) {
 // mountName is short, and enough to tell a directory from all others.
 func mountName(d cache.MountDir) string {
 	return d.Name[:min(len(d.Name), 12)] + "/" + strconv.Itoa(d.Number)
-}
-
-// allocated is the disk space of a tree; a file of several names counts once.
-func allocated(dir string) (sum int64, err error) {
-	type inode struct{ dev, ino uint64 }
-	seen := map[inode]bool{}
-	err = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
-		var info fs.FileInfo
-		if err == nil {
-			info, err = e.Info()
-		}
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // a step works here
-		}
-		if err != nil {
-			return err
-		}
-		st, ok := info.Sys().(*syscall.Stat_t)
-		if !ok {
-			return nil
-		}
-		if id := (inode{uint64(st.Dev), st.Ino}); st.Nlink > 1 && !e.IsDir() {
-			if seen[id] {
-				return nil
-			}
-			seen[id] = true
-		}
-		sum += st.Blocks * 512
-		return nil
-	})
-	return sum, err
-}
-
-func mountsJSON(stdio *cli.IO, list []mountLine) error {
-	for _, l := range list {
-		if err := stdio.JSON(l); err != nil {
-			return err
-		}
-	}
-	return stdio.End()
 }
 
 func mountsText(stdio *cli.IO, list []mountLine) error {

@@ -135,20 +135,16 @@ type mountImport struct {
 	merge, wait bool
 }
 
-func (i *mountImport) run(ctx context.Context, c *cache.Cache, operand string) (err error) {
+func (i *mountImport) run(ctx context.Context, c *cache.Cache, operand string) error {
 	d, err := i.target(c, operand)
 	if err != nil {
 		return err
 	}
-	root, err := i.io.Root()
-	if err != nil {
-		return err
-	}
-	st, err := store.Open(root)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, st.Close()) }()
+	return withStore(i.io, func(st *store.Store) error { return i.replace(ctx, c, st, d) })
+}
+
+// replace makes the new content and puts it in the place of the old.
+func (i *mountImport) replace(ctx context.Context, c *cache.Cache, st *store.Store, d cache.MountDir) (err error) {
 	temp, err := st.TempDir("mount")
 	if err != nil {
 		return err
@@ -284,6 +280,23 @@ func removeMounts(stdio *cli.IO, c *cache.Cache, args []string) (err error) {
 	if err != nil || len(dirs) == 0 {
 		return err
 	}
+	return withStore(stdio, func(st *store.Store) error {
+		return st.TakeAside(func(take func(string) error) error {
+			var errs []error
+			for _, d := range dirs {
+				done, err := c.TakeMountDir(d, take)
+				if err == nil && !done {
+					err = d.Busy()
+				}
+				errs = append(errs, err)
+			}
+			return errors.Join(errs...)
+		})
+	})
+}
+
+// withStore opens the store for f.
+func withStore(stdio *cli.IO, f func(*store.Store) error) (err error) {
 	root, err := stdio.Root()
 	if err != nil {
 		return err
@@ -293,19 +306,5 @@ func removeMounts(stdio *cli.IO, c *cache.Cache, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	temp, err := st.TempDir("mount")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, temp.Close()) }()
-	var errs []error
-	for n, d := range dirs {
-		aside := filepath.Join(temp.Path, fmt.Sprint(n))
-		done, err := c.TakeMountDir(d, func(dir string) error { return os.Rename(dir, aside) })
-		if err == nil && !done {
-			err = d.Busy()
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
+	return f(st)
 }

@@ -46,7 +46,7 @@ component that differs from the step's run before is shown with its values, and 
 				case err != nil:
 					return err
 				case asJSON:
-					return verdictsJSON(stdio, list)
+					return cli.JSONLines(stdio, list)
 				case len(list) == 1:
 					return explain(stdio.Stdout, list[0])
 				default:
@@ -106,15 +106,6 @@ func verdictOf(c *cache.Cache, s *cache.StepHistory) verdict {
 		v.Before = s.Runs[1].Key
 	}
 	return v
-}
-
-func verdictsJSON(stdio *cli.IO, list []verdict) error {
-	for _, v := range list {
-		if err := stdio.JSON(v); err != nil {
-			return err
-		}
-	}
-	return stdio.End()
 }
 
 func verdictsText(out io.Writer, list []verdict) error {

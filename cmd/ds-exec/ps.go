@@ -50,7 +50,7 @@ func psCommand() *cli.Command {
 			slices.Reverse(list) // the newest first
 			switch {
 			case asJSON:
-				return printRecords(stdio, list)
+				return cli.JSONLines(stdio, list)
 			case quiet, names:
 				return printNames(stdio, list, names, whole)
 			}
@@ -71,15 +71,6 @@ func printNames(stdio *cli.IO, list []container.State, names, whole bool) error 
 		}
 	}
 	return nil
-}
-
-func printRecords(stdio *cli.IO, list []container.State) error {
-	for _, s := range list {
-		if err := stdio.JSON(&s); err != nil {
-			return err
-		}
-	}
-	return stdio.End()
 }
 
 func printTable(stdio *cli.IO, list []container.State, whole bool, now time.Time) error {

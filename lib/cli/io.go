@@ -79,6 +79,16 @@ func (s *IO) JSON(v any) error { return WriteJSON(s.Stdout, v) }
 // End closes a stream of JSON lines, so that one that was cut shows.
 func (s *IO) End() error { return s.JSON(map[string]string{"type": "end"}) }
 
+// JSONLines writes a list as a stream of JSON lines with its end.
+func JSONLines[T any](s *IO, list []T) error {
+	for _, v := range list {
+		if err := s.JSON(v); err != nil {
+			return err
+		}
+	}
+	return s.End()
+}
+
 // WriteJSON writes v to w as one compact line without HTML escaping.
 func WriteJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
