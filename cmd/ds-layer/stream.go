@@ -15,6 +15,7 @@ import (
 func applyCommand() *cli.Command {
 	var overlay, plain bool
 	var lowers []string
+	var limits layer.Limits
 	return &cli.Command{
 		Name:  "apply",
 		Args:  "DIR [LAYER|-]",
@@ -35,16 +36,21 @@ attribute, from which "create" and "diff" take it again.
 			f.BoolVar(&overlay, "overlay", false, "make a lower directory of overlayfs")
 			f.StringArrayVar(&lowers, "lower", nil, "with --overlay: a `DIR` below it, top first")
 			f.BoolVar(&plain, "plain", false, "an ordinary archive: names that begin with .wh. are just names")
+			f.Int64Var(&limits.Bytes, "max-bytes", 0, "refuse files of more than `N` bytes together, holes included; default 1 TiB")
+			f.Int64Var(&limits.Entries, "max-entries", 0, "refuse more than `N` entries; default 4 Mi")
 			f.Complete("lower", "dir")
 		},
 		Run: func(ctx context.Context, s *cli.IO, args []string) error {
 			if len(args) == 0 {
 				return cli.Usagef("DIR is missing")
 			}
+			if limits.Bytes < 0 || limits.Entries < 0 {
+				return cli.Usagef("--max-bytes and --max-entries want numbers above 0")
+			}
 			if len(lowers) > 0 && !overlay {
 				return cli.Usagef("--lower goes with --overlay")
 			}
-			o := layer.ApplyOptions{Lowers: lowers, Plain: plain, Warn: func(w string) { s.Warnf("%s", w) }}
+			o := layer.ApplyOptions{Lowers: lowers, Plain: plain, Limits: limits, Warn: func(w string) { s.Warnf("%s", w) }}
 			if overlay {
 				o.Form = layer.Overlay
 				o.KeepWhiteouts = len(lowers) == 0

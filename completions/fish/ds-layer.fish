@@ -33,6 +33,8 @@ complete -c ds-layer -n '__fish_seen_subcommand_from diff' -a '(__fish_complete_
 complete -c ds-layer -n '__fish_seen_subcommand_from apply' -l overlay -d 'make a lower directory of overlayfs'
 complete -c ds-layer -n '__fish_seen_subcommand_from apply' -l lower -x -a '(__fish_complete_directories)' -d 'with --overlay: a DIR below it, top first'
 complete -c ds-layer -n '__fish_seen_subcommand_from apply' -l plain -d 'an ordinary archive: names that begin with .wh. are just names'
+complete -c ds-layer -n '__fish_seen_subcommand_from apply' -l max-bytes -x -d 'refuse files of more than N bytes together, holes included; default 1 TiB'
+complete -c ds-layer -n '__fish_seen_subcommand_from apply' -l max-entries -x -d 'refuse more than N entries; default 4 Mi'
 complete -c ds-layer -n '__fish_seen_subcommand_from apply' -s h -l help -d 'show this help'
 complete -c ds-layer -n '__fish_seen_subcommand_from apply' -l version -d 'show the version'
 complete -c ds-layer -n '__fish_seen_subcommand_from apply' -a '(__fish_complete_directories)'

@@ -280,6 +280,36 @@ func TestApplyLimits(t *testing.T) {
 	}
 }
 
+// TestApplyDepth: links do not make a tree deeper than a name may be, whether its
+// directories are named by the layer or not.
+func TestApplyDepth(t *testing.T) {
+	path := strings.Repeat("d/", 30) + "d"
+	for name, members := range map[string][]rawMember{
+		"named":   {tDir(path), tSym("l", path), tDir("l/a")},
+		"implied": {tDir(path), tSym("l", path), tFile("l/a/f", "x")},
+		"chain":   {tDir(path[:21]), tSym("k", path[:21]), tDir("k/" + path[:21]), tSym("l", "k/"+path[:21]), tDir("l/" + path[:21])},
+	} {
+		for _, form := range []Form{Tree, Overlay} {
+			for depth, want := range map[int]bool{31: false, 40: true} {
+				err := Apply(context.Background(), bytes.NewReader(rawTar(members...)), t.TempDir(), ApplyOptions{Form: form, Limits: Limits{Depth: depth}})
+				if (err == nil) != want {
+					t.Errorf("%s, %d deep: %v", name, depth, err)
+				}
+			}
+		}
+	}
+	// The kernel does not tell a path that is longer than it may be.
+	link := strings.Repeat(strings.Repeat("n", 200)+"/", 15) + "n"
+	long := []rawMember{{name: "a", flag: '5', pax: []string{"path=" + link}}, {name: "l", flag: '2', pax: []string{"linkpath=" + link}},
+		{name: "a", flag: '5', pax: []string{"path=l/" + link}}, tDir("l/n/a")}
+	for depth, want := range map[int]bool{20: false, 64: true} {
+		err := Apply(context.Background(), bytes.NewReader(rawTar(long...)), t.TempDir(), ApplyOptions{Limits: Limits{Depth: depth}})
+		if (err == nil) != want {
+			t.Errorf("long names, %d deep: %v", depth, err)
+		}
+	}
+}
+
 // TestApplyCut: a tar that ends anywhere but after its end mark is an error.
 func TestApplyCut(t *testing.T) {
 	whole := rawTar(tFile("a", strings.Repeat("x", 600)), tDir("d"), tFile("d/b", "y"))

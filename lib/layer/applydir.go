@@ -19,6 +19,7 @@ type curDir struct {
 	stale bool   // path may lead elsewhere by now
 	fd    int    // the root's
 	st    unix.Stat_t
+	depth int // of what is made in it; 0: not known yet
 }
 
 // enter makes path the current directory; those of it that lack are made.
@@ -76,7 +77,7 @@ func (a *applier) enterExisting(path string) (bool, error) {
 	if err := unix.Fstat(fd, &a.cur.st); err != nil {
 		return false, pathError("stat", path, err)
 	}
-	a.cur.path, a.cur.fd = path, fd
+	a.cur.path, a.cur.fd, a.cur.depth = path, fd, 0
 	return true, a.unlock()
 }
 
@@ -193,7 +194,7 @@ func (a *applier) defaultDir(path string) *Entry {
 
 // dir applies a directory entry: over a directory it changes the metadata alone.
 func (a *applier) dir(e *Entry, base string) error {
-	err := unix.Mkdirat(a.cur.fd, base, 0o700)
+	err := a.mkdir(base)
 	if err == nil {
 		return a.setDir(e, base, false, false)
 	}
@@ -215,7 +216,7 @@ func (a *applier) dir(e *Entry, base string) error {
 }
 
 func (a *applier) makeDir(e *Entry, base string, opaque bool) error {
-	if err := unix.Mkdirat(a.cur.fd, base, 0o700); err != nil {
+	if err := a.mkdir(base); err != nil {
 		return pathError("make directory", e.Path, err)
 	}
 	return a.setDir(e, base, opaque, false)

@@ -8,6 +8,9 @@ import "golang.org/x/sys/unix"
 // symbolic link or device here.
 func procPath(dirfd int, name string) string { return "" }
 
+// fdPath is empty: the kernel does not tell where a directory is.
+func fdPath(fd int) string { return "" }
+
 func mknodat(dirfd int, name string, mode uint32, major, minor uint32) error {
 	return unix.ENOTSUP
 }
