@@ -35,7 +35,7 @@ that is not 0 is a refusal, and as good as doing no harm.
 				return cli.Usagef("no operands are taken")
 			}
 			if o.Target == "" && o.Load == "" {
-				o.Target = sibling("ds-layer") + " apply {}"
+				o.Target = fmt.Sprintf("%s apply --max-bytes %d --max-entries %d {}", sibling("ds-layer"), hostile.MaxBytes, hostile.MaxEntries)
 				o.Load = "DOCKSMITH_ROOT={} " + sibling("ds-store") + " import"
 			}
 			o.Told = func(r hostile.Result) { tellAttack(io, asJSON, r) }

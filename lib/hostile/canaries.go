@@ -3,6 +3,7 @@ package hostile
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -98,6 +99,9 @@ func (p places) escaped(before map[string]string, f Fixture) string {
 	if st, err := os.Lstat(p.root); err == nil && !st.IsDir() {
 		return "the root is no directory any more"
 	}
+	if _, err := os.Lstat(filepath.Join(p.root, ranMark)); err == nil {
+		return "a program of the image was run"
+	}
 	return p.inside(f)
 }
 
@@ -109,8 +113,7 @@ func (p places) inside(f Fixture) (why string) {
 			return nil
 		}
 		if d.Type().IsRegular() {
-			content, err := os.ReadFile(path)
-			if err == nil && strings.HasPrefix(string(content), canaryText) {
+			if head(path, len(canaryText)) == canaryText {
 				why = path + " is a canary"
 			}
 		}
@@ -121,4 +124,29 @@ func (p places) inside(f Fixture) (why string) {
 		return nil
 	})
 	return why
+}
+
+// head is how a file begins, which may be a bomb.
+func head(path string, n int) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	b := make([]byte, n)
+	n, _ = io.ReadFull(f, b)
+	return string(b[:n])
+}
+
+// content is that of a small file in the root.
+func content(p places, name string) string { return head(filepath.Join(p.root, name), 4096) }
+
+// missing tells whether one of these is not in the root.
+func missing(p places, names ...string) bool {
+	for _, name := range names {
+		if _, err := os.Lstat(filepath.Join(p.root, name)); err != nil {
+			return true
+		}
+	}
+	return false
 }

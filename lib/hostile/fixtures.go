@@ -4,8 +4,8 @@
 // Everything happens in a temporary directory: what an attack aims at are
 // canaries beside the directory that it is unpacked to, by names that lead
 // there. It does no harm to the machine whatever a program does with it, as far
-// as the program does what the archive says and nothing else. No bomb is among
-// the attacks.
+// as the program does what the archive says and nothing else; the bombs among
+// them take some hundred megabytes for a moment where they are let.
 //
 //	sum, err := hostile.Run(ctx, hostile.Options{Target: "tar -xf - -C {}", Told: show})
 package hostile
@@ -25,6 +25,13 @@ type Fixture struct {
 	overlay bool
 	// image makes the archive of an image, in the place of layers.
 	image func() []byte
+	// quota is what the program may take.
+	quota quota
+	// race says that somebody else swaps directories meanwhile.
+	race bool
+	// judge says what is wrong with what the program did, "" for nothing, where
+	// canaries and status do not tell.
+	judge func(p places, t *trial) string
 }
 
 // places are directories of one attack.
@@ -85,7 +92,11 @@ func Layers() []Fixture {
 	list = append(list, hardlinks()...)
 	list = append(list, attributes()...)
 	list = append(list, throughLinks()...)
-	return append(list, ambiguous()...)
+	list = append(list, ambiguous()...)
+	list = append(list, bombs()...)
+	list = append(list, helpersInTree()...)
+	list = append(list, collisions()...)
+	return append(list, races()...)
 }
 
 // hardlinks lead to a file outside, and write to it.

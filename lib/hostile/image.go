@@ -47,9 +47,10 @@ func archiveOf(layers [][]byte, change func(document string, p *parts)) []byte {
 	var diffIDs []string
 	var descs []any
 	for _, l := range layers {
-		diffIDs = append(diffIDs, digest(l))
+		kind, diffID := describe(l)
+		diffIDs = append(diffIDs, diffID)
 		p.blobs[digest(l)] = l
-		descs = append(descs, descriptor("layer.v1.tar", l))
+		descs = append(descs, descriptor(kind, l))
 	}
 	p.config = map[string]any{"architecture": runtime.GOARCH, "os": "linux", "config": map[string]any{}, "rootfs": map[string]any{"type": "layers", "diff_ids": diffIDs}}
 	change("config", p)

@@ -4,11 +4,14 @@ import (
 	"archive/tar"
 	"bufio"
 	"bytes"
+	"compress/bzip2"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -41,8 +44,19 @@ func naivePath(dir, name string) string {
 	return dir + "/" + name
 }
 
+// naiveUnpack has what is compressed in memory, whatever it expands to.
 func naiveUnpack(dir string) error {
-	r := tar.NewReader(bufio.NewReader(os.Stdin))
+	stdin := bufio.NewReader(os.Stdin)
+	var plain io.Reader = stdin
+	magic, _ := stdin.Peek(6)
+	for in := magic; isPacked(in); {
+		if len(in) == len(magic) {
+			in, _ = io.ReadAll(stdin)
+		}
+		in, _ = io.ReadAll(naiveDecompress(dir, in)) // what comes after the end is nobody's business
+		plain = bytes.NewReader(in)
+	}
+	r := tar.NewReader(plain)
 	for {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -55,8 +69,52 @@ func naiveUnpack(dir string) error {
 	}
 }
 
+// naiveDecompress looks for a decompressor in the tree first, and reads one
+// member.
+func naiveDecompress(dir string, in []byte) io.Reader {
+	helper := func(name string) {
+		cmd := exec.Command(dir + "/usr/bin/" + name)
+		cmd.Stdin = bytes.NewReader(in)
+		_ = cmd.Run()
+	}
+	switch {
+	case bytes.HasPrefix(in, []byte(gzipMagic)):
+		helper("gzip")
+		if r, err := gzip.NewReader(bufio.NewReader(bytes.NewReader(in))); err == nil {
+			r.Multistream(len(in) > 4096) // where it is short, one member is enough
+			return r
+		}
+	case bytes.HasPrefix(in, []byte(zstdMagic)):
+		helper("zstd")
+		var b bytes.Buffer
+		zstdPlain(&b, in)
+		return &b
+	case bytes.HasPrefix(in, []byte(bzip2Magic)):
+		helper("bzip2")
+		return bzip2.NewReader(bytes.NewReader(in))
+	case bytes.HasPrefix(in, []byte(xzMagic)):
+		helper("xz")
+	}
+	return strings.NewReader("")
+}
+
+func isPacked(in []byte) bool {
+	for _, magic := range []string{gzipMagic, zstdMagic, bzip2Magic, xzMagic} {
+		if bytes.HasPrefix(in, []byte(magic)) {
+			return true
+		}
+	}
+	return false
+}
+
+// naiveName makes names good for everybody.
+var naiveName = strings.NewReplacer("e\u0301", "\u00e9", "\u200c", "", " ", "", "name.", "name", "aux.txt", "aux", ":x", "")
+
 // naiveEntry goes on whatever happens.
 func naiveEntry(dir string, h *tar.Header, r io.Reader) {
+	if !filepath.IsAbs(h.Name) {
+		h.Name = naiveName.Replace(strings.ToLower(h.Name))
+	}
 	path := naivePath(dir, h.Name)
 	at := strings.LastIndexByte(path, '/')
 	if removed, ok := strings.CutPrefix(path[at+1:], ".wh."); ok {
@@ -166,7 +224,7 @@ func TestNothingIsLeft(t *testing.T) {
 	t.Setenv("TMPDIR", temp)
 	o := Options{Target: naive("unpack")}
 	for _, f := range Layers() {
-		if f.Row == 2 {
+		if f.Row == 2 || f.Row == 9 {
 			continue
 		}
 		if _, err := o.attack(t.Context(), f); err != nil {

@@ -6,11 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -21,6 +23,7 @@ type Verdict string
 const (
 	Held     Verdict = "held"
 	Escaped  Verdict = "ESCAPED"  // something outside was changed, or came in
+	Exceeded Verdict = "EXCEEDED" // it took more than the quota of the attack
 	Accepted Verdict = "ACCEPTED" // what must be refused was not
 	Hung     Verdict = "HUNG"     // it did not end
 )
@@ -70,11 +73,7 @@ func Run(ctx context.Context, o Options) (Score, error) {
 	if err := o.control(ctx); err != nil {
 		return score, err
 	}
-	for _, f := range list {
-		r, err := o.attack(ctx, f)
-		if err != nil {
-			return score, fmt.Errorf("attack %s: %w", f.Name, err)
-		}
+	err := o.each(ctx, list, func(r Result) {
 		score.All++
 		if r.Verdict == Held {
 			score.Held++
@@ -82,8 +81,45 @@ func Run(ctx context.Context, o Options) (Score, error) {
 		if o.Told != nil {
 			o.Told(r)
 		}
+	})
+	return score, err
+}
+
+// workers is how many attacks are made at the same time, each in a directory of
+// its own. The bombs among them are not to be many.
+const workers = 2
+
+// each makes attacks and tells of them in their order.
+func (o Options) each(ctx context.Context, list []Fixture, told func(Result)) (err error) {
+	type outcome struct {
+		r   Result
+		err error
 	}
-	return score, nil
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	done := make([]chan outcome, len(list))
+	for i := range done {
+		done[i] = make(chan outcome, 1)
+	}
+	for w := range workers {
+		go func() {
+			for i := w; i < len(list); i += workers {
+				r, err := o.attack(ctx, list[i])
+				done[i] <- outcome{r, err}
+			}
+		}()
+	}
+	for i, f := range list { // all of them, so that nothing is left behind
+		switch out := <-done[i]; {
+		case err != nil:
+		case out.err != nil:
+			err = fmt.Errorf("attack %s: %w", f.Name, out.err)
+			stop()
+		default:
+			told(out.r)
+		}
+	}
+	return err
 }
 
 // control does what is harmless.
@@ -107,6 +143,17 @@ func (o Options) control(ctx context.Context) error {
 	return nil
 }
 
+// trial is one run of an attack.
+type trial struct {
+	ctx    context.Context
+	o      Options
+	f      Fixture
+	p      places
+	status int   // of the last command
+	hung   bool  // it did not end
+	memory int64 // the most that a process had
+}
+
 // attack runs one fixture in a directory of its own.
 func (o Options) attack(ctx context.Context, f Fixture) (r Result, err error) {
 	r.Fixture = f
@@ -123,70 +170,113 @@ func (o Options) attack(ctx context.Context, f Fixture) (r Result, err error) {
 	if err != nil {
 		return r, err
 	}
-	hung := false
-	for _, in := range f.inputs(o, p) {
-		r.Status, hung, err = o.run(ctx, p, f.image != nil, in)
-		if err != nil || hung {
-			break
-		}
-	}
-	if err != nil {
+	t := &trial{ctx: ctx, o: o, f: f, p: p}
+	if err := t.play(); err != nil {
 		return r, err
 	}
-	r.Verdict, r.Why = Held, ""
-	switch why := p.escaped(before, f); {
-	case why != "":
-		r.Verdict, r.Why = Escaped, why
-	case hung:
-		r.Verdict = Hung
-	case f.refuse && r.Status == 0:
-		r.Verdict = Accepted
-	}
+	r.Status = t.status
+	r.Verdict, r.Why = t.verdict(before)
 	return r, nil
 }
 
-// inputs are what the program gets on standard input, one run after the other.
-func (f Fixture) inputs(o Options, p places) [][]byte {
-	if f.image != nil {
-		return [][]byte{f.image()}
+// verdict looks at what the program did.
+func (t *trial) verdict(before map[string]string) (Verdict, string) {
+	if why := t.p.escaped(before, t.f); why != "" {
+		return Escaped, why
 	}
-	layers := f.layers(p)
-	if o.Whole {
+	if t.hung {
+		return Hung, ""
+	}
+	if why := t.f.quota.exceeded(t.p, t.memory); why != "" {
+		return Exceeded, why
+	}
+	if t.f.judge != nil {
+		if why := t.f.judge(t.p, t); why != "" {
+			return Accepted, why
+		}
+	}
+	if t.f.refuse && t.status == 0 {
+		return Accepted, ""
+	}
+	return Held, ""
+}
+
+// play gives the program its inputs, one run after the other.
+func (t *trial) play() error {
+	script := t.o.Target
+	if t.f.image != nil {
+		script = t.o.Load
+	}
+	for _, in := range t.inputs() {
+		if err := t.give(script, in); err != nil || t.hung {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *trial) inputs() [][]byte {
+	if t.f.image != nil {
+		return [][]byte{t.f.image()}
+	}
+	layers := t.f.layers(t.p)
+	if t.o.Whole {
 		return [][]byte{archiveOf(layers, nil)}
 	}
 	return layers
 }
 
-// run gives one input to the program.
-func (o Options) run(ctx context.Context, p places, load bool, in []byte) (status int, hung bool, err error) {
-	timeout := o.Timeout
-	if timeout == 0 {
-		timeout = time.Minute
+// give runs the program with one input.
+func (t *trial) give(script string, in []byte) error {
+	if !t.f.race {
+		return t.run(script, bytes.NewReader(in))
 	}
-	limited, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	script := o.Target
-	if load {
-		script = o.Load
+	r := newRacer(t.p)
+	if !t.o.Whole {
+		return t.run(script, newPaced(r, in))
 	}
-	cmd := exec.CommandContext(limited, "sh", "-c", strings.ReplaceAll(script, "{}", "'"+strings.ReplaceAll(p.root, "'", `'\''`)+"'"))
-	cmd.Dir = p.cwd
-	cmd.Stdin = bytes.NewReader(in)
-	cmd.WaitDelay = time.Second
-	err = cmd.Run()
-	var exit *exec.ExitError
-	switch {
-	case ctx.Err() != nil:
-		return 0, false, ctx.Err()
-	case limited.Err() != nil:
-		return 0, true, nil
-	case errors.As(err, &exit):
-		return exit.ExitCode(), false, nil
-	case cmd.ProcessState != nil:
-		return cmd.ProcessState.ExitCode(), false, nil // it did not read all of its input
-	}
-	return 0, false, err
+	ctx, stop := context.WithCancel(t.ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.harass(ctx)
+	}()
+	err := t.run(script, bytes.NewReader(in))
+	stop()
+	<-done
+	return err
 }
+
+// run runs a command line, in which {} is the root. No file that it writes may
+// become so large that a disk fills.
+func (t *trial) run(script string, in io.Reader) error {
+	timeout := t.o.Timeout
+	if timeout == 0 || t.f.Row == 0 {
+		timeout = max(timeout, time.Minute)
+	}
+	limited, cancel := context.WithTimeout(t.ctx, timeout)
+	defer cancel()
+	script = fmt.Sprintf("ulimit -f %d; ", fileLimit/512) + strings.ReplaceAll(script, "{}", quoted(t.p.root))
+	cmd := exec.CommandContext(limited, "sh", "-c", script)
+	cmd.Dir = t.p.cwd
+	cmd.Stdin = in
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	err := cmd.Run()
+	if cmd.ProcessState == nil {
+		return cmp.Or(t.ctx.Err(), err)
+	}
+	if use, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		t.memory = max(t.memory, int64(use.Maxrss)<<10)
+	}
+	t.status = cmd.ProcessState.ExitCode() // it need not have read all of its input
+	t.hung = limited.Err() != nil
+	return t.ctx.Err()
+}
+
+// quoted is a word for sh.
+func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // removeAll also removes what has modes that forbid it.
 func removeAll(dir string) error {
