@@ -22,7 +22,7 @@ func (b *builder) begin(ctx context.Context, p *plan.Stage) (*stage, error) {
 			return nil, err
 		}
 	}
-	started := b.start(b.first[p.Index], p.Name, p.Line, stageText(p))
+	started := b.start(b.first[p.Index], b.stageName(p.Index), p.Line, stageText(p))
 	base, err := b.base(ctx, o, platform)
 	if err != nil {
 		return nil, started.blame(b.fault(p.Line, err))
