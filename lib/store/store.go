@@ -95,13 +95,17 @@ func Open(root string) (*Store, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	if err := s.recover(); err != nil {
+	err = s.recover()
+	if errors.Is(err, fs.ErrNotExist) { // a copy of oci/ alone is a store, too
+		err = errors.Join(s.create(), s.recover())
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	return s, nil
 }
 
-// create makes the directories and, last, the file that says they are there.
+// create makes what is missing: the directories and, last, the file that says they are there.
 // Several processes may do it at once.
 func (s *Store) create() error {
 	if err := os.MkdirAll(s.root, 0o700); err != nil {

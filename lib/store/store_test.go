@@ -110,6 +110,25 @@ func TestOpenIsPrivateUnderAnyUmask(t *testing.T) {
 	}
 }
 
+func TestOpenTakesACopyOfTheLayout(t *testing.T) {
+	root := t.TempDir()
+	d, err := open(t, root).Put(strings.NewReader("hello"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := t.TempDir()
+	if err := os.CopyFS(filepath.Join(copied, "oci"), os.DirFS(filepath.Join(root, "oci"))); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, copied)
+	if _, err := s.Put(strings.NewReader("more"), nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(s.BlobPath(d.Digest)); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPut(t *testing.T) {
 	s := open(t, t.TempDir())
 	good := digest.FromString("hello")
