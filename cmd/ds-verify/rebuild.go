@@ -19,6 +19,8 @@ func rebuildCommand() *cli.Command {
 		Flags: func(f *cli.Flags) {
 			f.StringVar(&o.Context, "context", "", "take the files from `DIR`, not from where they were")
 			f.Complete("context", "dir")
+			f.StringArrayVar(&o.Secrets, "secret", nil, "give the build a secret, which no log has: `id=NAME[,src=FILE|,env=VARIABLE]`; may be repeated")
+			f.StringArrayVar(&o.Agents, "ssh", nil, "give the build an ssh agent: default, or `ID[=SOCKET]`; may be repeated")
 			f.BoolVarP(&verbose, "verbose", "v", false, "show the build on stderr")
 			out.flags(f)
 		},

@@ -23,6 +23,8 @@ complete -c ds-verify -n '__fish_seen_subcommand_from store' -l json -d 'write J
 complete -c ds-verify -n '__fish_seen_subcommand_from store' -s h -l help -d 'show this help'
 complete -c ds-verify -n '__fish_seen_subcommand_from store' -l version -d 'show the version'
 complete -c ds-verify -n '__fish_seen_subcommand_from rebuild' -l context -x -a '(__fish_complete_directories)' -d 'take the files from DIR, not from where they were'
+complete -c ds-verify -n '__fish_seen_subcommand_from rebuild' -l secret -x -d 'give the build a secret, which no log has: id=NAME[,src=FILE|,env=VARIABLE]; may be repeated'
+complete -c ds-verify -n '__fish_seen_subcommand_from rebuild' -l ssh -x -d 'give the build an ssh agent: default, or ID[=SOCKET]; may be repeated'
 complete -c ds-verify -n '__fish_seen_subcommand_from rebuild' -s v -l verbose -d 'show the build on stderr'
 complete -c ds-verify -n '__fish_seen_subcommand_from rebuild' -l json -d 'write JSON lines, closed by {"type":"end"}'
 complete -c ds-verify -n '__fish_seen_subcommand_from rebuild' -s h -l help -d 'show this help'

@@ -29,6 +29,9 @@ type RebuildOptions struct {
 	Builder string
 	// Context is the directory of the context. Default: where it was.
 	Context string
+	// Secrets and Agents are what no log has, as ds-build takes them by --secret and
+	// --ssh. Relative names of files count from the current directory.
+	Secrets, Agents []string
 	// Log takes what the builder says. Default: nobody.
 	Log   io.Writer
 	Found Found
@@ -172,7 +175,8 @@ func (in *inputs) run(ctx context.Context, root string, o RebuildOptions) (diges
 		return "", err
 	}
 	id := filepath.Join(filepath.Dir(root), "digest")
-	cmd := exec.CommandContext(ctx, o.Builder, append(in.arguments(id), "--", where)...)
+	args := append(in.arguments(id), o.given()...)
+	cmd := exec.CommandContext(ctx, o.Builder, append(args, "--", where)...)
 	if st, err := os.Stat(in.Directory); err == nil && st.IsDir() && o.Context == "" {
 		cmd.Dir = in.Directory
 	}
@@ -188,8 +192,7 @@ func (in *inputs) run(ctx context.Context, root string, o RebuildOptions) (diges
 		cmd.Stderr = io.MultiWriter(said, o.Log)
 	}
 	if err := cmd.Run(); err != nil {
-		lines := strings.Split(strings.TrimSpace(said.String()), "\n")
-		return "", fmt.Errorf("build again: %w: %s", err, lines[len(lines)-1])
+		return "", fmt.Errorf("build again: %w: %s", err, complaint(said.String()))
 	}
 	raw, err := os.ReadFile(id)
 	if err != nil {
@@ -197,6 +200,45 @@ func (in *inputs) run(ctx context.Context, root string, o RebuildOptions) (diges
 	}
 	d := digest.Digest(strings.TrimSpace(string(raw)))
 	return d, oci.ValidDigest(d)
+}
+
+// complaint is the last error that a program said; hints follow it.
+func complaint(said string) string {
+	lines := strings.Split(strings.TrimSpace(said), "\n")
+	for _, l := range slices.Backward(lines) {
+		if strings.Contains(l, "error: ") {
+			return l
+		}
+	}
+	return lines[len(lines)-1]
+}
+
+// given are the arguments that no log has. The builder may run elsewhere, so each
+// file is named from the root.
+func (o RebuildOptions) given() (args []string) {
+	absolute := func(name string) string {
+		if abs, err := filepath.Abs(name); err == nil {
+			return abs
+		}
+		return name
+	}
+	for _, s := range o.Secrets {
+		members := strings.Split(s, ",")
+		for i, m := range members {
+			key, file, _ := strings.Cut(m, "=")
+			if (key == "src" || key == "source") && file != "" && !slices.Contains(members, "type=env") {
+				members[i] = key + "=" + absolute(file)
+			}
+		}
+		args = append(args, "--secret", strings.Join(members, ","))
+	}
+	for _, a := range o.Agents {
+		if id, socket, ok := strings.Cut(a, "="); ok {
+			a = id + "=" + absolute(socket)
+		}
+		args = append(args, "--ssh", a)
+	}
+	return args
 }
 
 // arguments are those of ds-build.
