@@ -33,6 +33,9 @@ func runTests(m *testing.M) int {
 		}
 		return removeTree(dir)
 	}
+	if words := os.Getenv(laterVariable); words != "" {
+		return laterMain(words, flag.Args())
+	}
 	if top == "" {
 		dir, err := os.MkdirTemp("", "docksmith-test-")
 		if err != nil {

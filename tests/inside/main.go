@@ -2,8 +2,9 @@
 // C library. Of an ssh agent "list" prints the comments of the keys; "many N"
 // does it on N connections at once; "echo N" sends N bytes and wants them back,
 // which only the agent of the tests does. "flip A B SECONDS" exchanges two names
-// as fast as it can; "seize CANARY SECONDS" attacks processes that come in, and
-// "where CANARY" says whether the working directory leads out.
+// as fast as it can; "seize CANARY SECONDS" attacks processes that come in,
+// "where CANARY" says whether the working directory leads out, and "now" how late
+// it is.
 package main
 
 import (
@@ -49,8 +50,11 @@ func run(args []string) error {
 		return seize(args[1], time.Duration(n)*time.Second)
 	case len(args) == 2 && args[0] == "where":
 		return where(args[1])
+	case len(args) == 1 && args[0] == "now":
+		fmt.Println(time.Now().Unix())
+		return nil
 	}
-	return errors.New("usage: inside list | many N | echo N | flip A B SECONDS | seize CANARY SECONDS | where CANARY")
+	return errors.New("usage: inside list | many N | echo N | flip A B SECONDS | seize CANARY SECONDS | where CANARY | now")
 }
 
 // flip exchanges two names for a time.
