@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -109,21 +110,44 @@ func (x *examples) timed(what string, do func()) {
 	x.t.Logf("%s: %.1f s", what, time.Since(began).Seconds())
 }
 
-// build builds an example as it comes, again, with a line changed, and without
-// a cache, that of apt, npm or pip among them.
+// build builds an example as it comes, again, with a line changed, and elsewhere
+// without a cache, that of apt, npm or pip among them.
 func (x *examples) build(name, tag string, flags ...string) {
 	x.t.Helper()
 	x.toolchain(name)
-	first, _ := x.once("build", x.dir(name), tag, flags)
-	again, log := x.once("again", x.dir(name), tag, flags)
+	there := x.path("there")
+	x.sh("rm -rf there && cp -R " + x.dir(name) + " there")
+	first, _ := x.once("build", there, tag, flags)
+	again, log := x.once("again", there, tag, flags)
 	if strings.Contains(log, "[CACHE MISS]") || !strings.Contains(log, "[CACHE HIT]") || again != first {
 		x.t.Errorf("built again: %s, first %s, and not everything was there:\n%s", again, first, stepLines(log))
 	}
 	x.change(name, tag, first, flags)
-	x.sh(`rm -rf "$DOCKSMITH_ROOT/cache"`)
-	if cold, _ := x.once("without a cache", x.dir(name), tag, flags); cold != first {
-		x.t.Errorf("built without a cache: %s, first %s", cold, first)
+	x.proven(tag, first, there, flags)
+}
+
+// proven takes the cache and the context of an image away, and wants it built
+// again from elsewhere, as another user, a day later.
+func (x *examples) proven(image, digest, context string, flags []string) {
+	x.t.Helper()
+	e := elsewhere{place: true, later: aDay}
+	if why := x.noLater(); why != "" {
+		e.later = 0
+		x.t.Log(why)
 	}
+	if os.Geteuid() == 0 {
+		e.user = userWithRange(x.t)
+	}
+	if e.user == 0 {
+		x.t.Log("not as another user: it takes root, and a user with a range of ids")
+	}
+	given := slices.DeleteFunc(slices.Clone(flags), func(f string) bool { return !strings.HasPrefix(f, "--secret") })
+	x.timed("proven "+e.String(), func() {
+		want := "rebuild " + image + ": proven " + digest[strings.LastIndexByte(digest, '\n')+1:] + "\n" // behind what build printed
+		if got, err := x.rebuild(image, context, e, given...); got != want || err != nil {
+			x.t.Errorf("%s: %s%v, want %s", e, got, err, want)
+		}
+	})
 }
 
 // once builds a context one time; log is the progress.

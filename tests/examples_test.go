@@ -42,7 +42,7 @@ func TestLuaFromItsSource(t *testing.T) {
 
 // TestExamples is what needs the world: a Debian base, packages of Debian, of
 // npm and of a Go proxy, compilers, servers. Every example is built, built again
-// (nothing is done), built without any cache (the same bytes), and run.
+// (nothing is done), without any cache elsewhere (the same bytes), and run.
 // DOCKSMITH_TEST_EXAMPLES names those to run, or is "all".
 func TestExamples(t *testing.T) {
 	wanted := strings.Fields(os.Getenv("DOCKSMITH_TEST_EXAMPLES"))

@@ -8,9 +8,13 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+const ordinary = 0
+
 func asUser(ts *testscript.TestScript, _ bool, _ []string) { ts.Fatalf("unsupported platform") }
 
 func giveToUser(string) error { return nil }
+
+func userWithRange(*testing.T) uint32 { return 0 }
 
 func userNamespaces() bool { return false }
 
