@@ -330,7 +330,7 @@ func readMembers(ctx context.Context, l Source, want func(i int) bool) (_ []memb
 		m := member{entry: e}
 		if e.Type == layer.TypeFile && want(i) {
 			h := digest.SHA256.Digester()
-			if _, err := r.WriteTo(untilDone{ctx, h.Hash()}); err != nil {
+			if _, err := r.CopyTo(ctx, h.Hash()); err != nil {
 				return nil, err
 			}
 			m.sum = h.Digest()
@@ -347,17 +347,4 @@ func entries(list []member) iter.Seq2[*layer.Entry, error] {
 			}
 		}
 	}
-}
-
-// untilDone is a writer that the end of a context stops.
-type untilDone struct {
-	ctx context.Context
-	w   io.Writer
-}
-
-func (u untilDone) Write(p []byte) (int, error) {
-	if err := u.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return u.w.Write(p)
 }

@@ -94,14 +94,7 @@ var randomStacks = map[bool]int{false: 100, true: 1000}[os.Getenv("DOCKSMITH_TES
 
 // TestOverlayOracle: overlayfs on the directories of the overlay form shows what the tree form holds.
 func TestOverlayOracle(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("mounting an overlay takes root")
-	}
-	probe := t.TempDir()
-	if err := mountOverlay([]string{probe, t.TempDir()}, probe); err != nil {
-		t.Skipf("overlay cannot be mounted here: %v", err)
-	}
-	unix.Unmount(probe, unix.MNT_DETACH)
+	needOverlay(t)
 	refused := 0
 	stacks(t, randomStacks, func(t *testing.T, layers [][]byte, text string) {
 		a, b := newArena(t), newArena(t)
@@ -115,16 +108,7 @@ func TestOverlayOracle(t *testing.T) {
 			refused++
 			return
 		}
-		lowers := []string{t.TempDir()}
-		for i := range layers {
-			lowers = append([]string{filepath.Join(b.root, fmt.Sprint(i))}, lowers...)
-		}
-		merged := t.TempDir()
-		if err := mountOverlay(lowers, merged); err != nil {
-			t.Fatal(err)
-		}
-		defer unix.Unmount(merged, unix.MNT_DETACH)
-		if got, want := mergedState(t, merged), mergedState(t, a.root); got != want {
+		if got, want := overlaidState(t, b.root, len(layers)), mergedState(t, a.root); got != want {
 			t.Errorf("overlay:\n%s\ntree:\n%s\n%s", got, want, text)
 		}
 	})
@@ -132,6 +116,34 @@ func TestOverlayOracle(t *testing.T) {
 		t.Errorf("%d of %d stacks were refused: the test tests little", refused, randomStacks)
 	}
 	t.Logf("%d of %d stacks were refused by both", refused, randomStacks)
+}
+
+// needOverlay skips a test where an overlay cannot be mounted.
+func needOverlay(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("mounting an overlay takes root")
+	}
+	probe := t.TempDir()
+	if err := mountOverlay([]string{probe, t.TempDir()}, probe); err != nil {
+		t.Skipf("overlay cannot be mounted here: %v", err)
+	}
+	unix.Unmount(probe, unix.MNT_DETACH)
+}
+
+// overlaidState is the mergedState of so many layers in the overlay form.
+func overlaidState(t *testing.T, root string, layers int) string {
+	t.Helper()
+	lowers := []string{t.TempDir()}
+	for i := range layers {
+		lowers = append([]string{filepath.Join(root, fmt.Sprint(i))}, lowers...)
+	}
+	merged := t.TempDir()
+	if err := mountOverlay(lowers, merged); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(merged, unix.MNT_DETACH)
+	return mergedState(t, merged)
 }
 
 func mountOverlay(lowers []string, at string) error {

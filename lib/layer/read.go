@@ -1,6 +1,7 @@
 package layer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -215,9 +216,15 @@ func (r *Reader) Read(p []byte) (int, error) {
 }
 
 // WriteTo writes the rest of the current entry's content to w.
-func (r *Reader) WriteTo(w io.Writer) (total int64, err error) {
+func (r *Reader) WriteTo(w io.Writer) (int64, error) { return r.CopyTo(context.Background(), w) }
+
+// CopyTo is WriteTo, but no longer than ctx.
+func (r *Reader) CopyTo(ctx context.Context, w io.Writer) (total int64, err error) {
 	var zeros []byte
 	for {
+		if err := context.Cause(ctx); err != nil {
+			return total, err
+		}
 		if err := r.piece(); err == io.EOF {
 			return total, nil
 		} else if err != nil {

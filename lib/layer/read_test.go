@@ -3,6 +3,7 @@ package layer
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -76,6 +77,21 @@ func TestReaderRefuses(t *testing.T) {
 				t.Errorf("%v is neither ErrTar nor a cut", err)
 			}
 		})
+	}
+}
+
+func TestCopyToEndsWithTheContext(t *testing.T) {
+	r := NewReader(bytes.NewReader(rawTar(tFile("f", "content"))), ReaderOptions{})
+	if _, err := r.Next(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if n, err := r.CopyTo(ctx, io.Discard); n != 0 || !errors.Is(err, context.Canceled) {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	if n, err := r.CopyTo(t.Context(), io.Discard); n != 7 || err != nil {
+		t.Errorf("then %d bytes, %v", n, err)
 	}
 }
 

@@ -3,13 +3,8 @@ package layer
 import (
 	"bytes"
 	"context"
-	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
 
 // linkedState is treeState without the root, which nobody need have mentioned.
@@ -52,14 +47,7 @@ func TestSquashOracle(t *testing.T) {
 
 // TestSquashOverlayOracle: the same on overlayfs, which does not know links between layers.
 func TestSquashOverlayOracle(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("mounting an overlay takes root")
-	}
-	probe := t.TempDir()
-	if err := mountOverlay([]string{probe, t.TempDir()}, probe); err != nil {
-		t.Skipf("overlay cannot be mounted here: %v", err)
-	}
-	unix.Unmount(probe, unix.MNT_DETACH)
+	needOverlay(t)
 	stacks(t, randomStacks/2, func(t *testing.T, layers [][]byte, text string) {
 		a, b := newArena(t), newArena(t)
 		if len(layers) < 2 || a.apply(Tree, layers...) != nil {
@@ -69,16 +57,7 @@ func TestSquashOverlayOracle(t *testing.T) {
 		if err := b.apply(Overlay, short...); err != nil {
 			t.Fatalf("apply: %v\n%s", err, text)
 		}
-		lowers := []string{t.TempDir()}
-		for i := range short {
-			lowers = append([]string{filepath.Join(b.root, fmt.Sprint(i))}, lowers...)
-		}
-		merged := t.TempDir()
-		if err := mountOverlay(lowers, merged); err != nil {
-			t.Fatal(err)
-		}
-		defer unix.Unmount(merged, unix.MNT_DETACH)
-		if got, want := mergedState(t, merged), mergedState(t, a.root); got != want {
+		if got, want := overlaidState(t, b.root, len(short)), mergedState(t, a.root); got != want {
 			t.Errorf("overlay:\n%s\ntree:\n%s\n%s", got, want, text)
 		}
 	})

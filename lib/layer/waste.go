@@ -155,7 +155,7 @@ func (w *waste) compare(ctx context.Context, layers []func() (io.ReadCloser, err
 				return nil
 			}
 			h := sha256.New()
-			_, err := s.r.WriteTo(untilDone{ctx, h})
+			_, err := s.r.CopyTo(ctx, h)
 			sums[place{i, ord}] = h.Sum(nil)
 			return err
 		})
@@ -170,17 +170,4 @@ func (w *waste) compare(ctx context.Context, layers []func() (io.ReadCloser, err
 		}
 	}
 	return nil
-}
-
-// untilDone is a writer that the end of a context stops.
-type untilDone struct {
-	ctx context.Context
-	w   io.Writer
-}
-
-func (u untilDone) Write(p []byte) (int, error) {
-	if err := context.Cause(u.ctx); err != nil {
-		return 0, err
-	}
-	return u.w.Write(p)
 }
