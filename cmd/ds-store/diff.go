@@ -79,7 +79,7 @@ func (d *diff) run(ctx context.Context, stdio *cli.IO, args []string) (err error
 	}()
 	var sides [2]*compare.Image
 	for i, name := range args {
-		if sides[i], err = d.image(stdio, name, p); err != nil {
+		if sides[i], err = d.image(ctx, stdio, name, p); err != nil {
 			return err
 		}
 		defer sides[i].Close() // only read from
@@ -95,10 +95,10 @@ func (d *diff) run(ctx context.Context, stdio *cli.IO, args []string) (err error
 
 // image finds what an operand means: an image of the store, unless it can only be
 // a path, else a file or directory.
-func (d *diff) image(stdio *cli.IO, name string, p *oci.Platform) (*compare.Image, error) {
+func (d *diff) image(ctx context.Context, stdio *cli.IO, name string, p *oci.Platform) (*compare.Image, error) {
 	path, inside, isFile := splitPath(name)
 	if strings.HasPrefix(name, "/") || strings.HasPrefix(name, ".") {
-		return compare.Open(path, compare.OpenOptions{Name: inside, Platform: p})
+		return compare.Open(ctx, path, compare.OpenOptions{Name: inside, Platform: p})
 	}
 	if d.store == nil {
 		root, err := stdio.Root()
@@ -114,7 +114,7 @@ func (d *diff) image(stdio *cli.IO, name string, p *oci.Platform) (*compare.Imag
 		return compare.Stored(d.store, img), nil
 	}
 	if isFile && (errors.Is(err, oci.ErrNotFound) || invalidRef(name)) {
-		return compare.Open(path, compare.OpenOptions{Name: inside, Platform: p})
+		return compare.Open(ctx, path, compare.OpenOptions{Name: inside, Platform: p})
 	}
 	return nil, hinted(err)
 }

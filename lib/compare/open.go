@@ -1,16 +1,19 @@
 package compare
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 
+	"docksmith/lib/archive"
 	"docksmith/lib/layer"
 	"docksmith/lib/oci"
 	"docksmith/lib/store"
@@ -28,10 +31,13 @@ type OpenOptions struct {
 // Open opens an image in the file or directory name: an OCI image layout, or
 // what docker save writes. Documents are proven by their digests now, layers by
 // their diff IDs when they are read. The caller closes it.
-func Open(name string, o OpenOptions) (*Image, error) {
-	from, err := openFiles(name)
-	if err != nil {
+func Open(ctx context.Context, name string, o OpenOptions) (*Image, error) {
+	from, err := archive.Open(ctx, name, archive.Options{})
+	if _, named := errors.AsType[*fs.PathError](err); named {
 		return nil, err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	m, err := open(from, o)
 	if err != nil {
@@ -42,19 +48,19 @@ func Open(name string, o OpenOptions) (*Image, error) {
 	return m, nil
 }
 
-func open(from files, o OpenOptions) (*Image, error) {
-	layout, err := document(from, "oci-layout")
+func open(from archive.Files, o OpenOptions) (*Image, error) {
+	layout, err := archive.Document(from, "oci-layout")
 	if err != nil {
 		return nil, err
 	}
-	index, err := document(from, "index.json")
+	index, err := archive.Document(from, "index.json")
 	if err != nil {
 		return nil, err
 	}
 	if layout != nil && index != nil {
 		return openLayout(from, index, o)
 	}
-	list, err := document(from, "manifest.json")
+	list, err := archive.Document(from, "manifest.json")
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +71,7 @@ func open(from files, o OpenOptions) (*Image, error) {
 }
 
 // openLayout opens an image of an OCI layout.
-func openLayout(from files, index []byte, o OpenOptions) (*Image, error) {
+func openLayout(from archive.Files, index []byte, o OpenOptions) (*Image, error) {
 	idx, err := oci.DecodeIndex(index, "")
 	if err != nil {
 		return nil, fmt.Errorf("index.json: %w", err)
@@ -149,7 +155,7 @@ func choose[T any](list []T, name string, namesOf func(T) []string) ([]T, error)
 	return nil, fmt.Errorf("image %s: %w: there is %s", name, oci.ErrNotFound, strings.Join(all, ", "))
 }
 
-func layoutImage(from files, desc oci.Descriptor, raw []byte, o OpenOptions) (*Image, error) {
+func layoutImage(from archive.Files, desc oci.Descriptor, raw []byte, o OpenOptions) (*Image, error) {
 	manifest, err := oci.DecodeManifest(raw, desc.MediaType)
 	if err != nil {
 		return nil, err
@@ -185,8 +191,8 @@ func (m *Image) decode(o OpenOptions, layers int) error {
 func blobName(d digest.Digest) string { return path.Join("blobs", d.Algorithm().String(), d.Encoded()) }
 
 // blob reads a document of a layout, proven.
-func blob(from files, desc oci.Descriptor) ([]byte, error) {
-	raw, err := document(from, blobName(desc.Digest))
+func blob(from archive.Files, desc oci.Descriptor) ([]byte, error) {
+	raw, err := archive.Document(from, blobName(desc.Digest))
 	switch {
 	case err != nil:
 		return nil, err
@@ -216,7 +222,7 @@ func dockerNames(e dockerEntry) []string {
 }
 
 // openDocker opens an image of what docker save wrote.
-func openDocker(from files, list []byte, o OpenOptions) (*Image, error) {
+func openDocker(from archive.Files, list []byte, o OpenOptions) (*Image, error) {
 	var entries []dockerEntry
 	if err := json.Unmarshal(list, &entries); err != nil {
 		return nil, fmt.Errorf("manifest.json: %w", err)
@@ -227,7 +233,7 @@ func openDocker(from files, list []byte, o OpenOptions) (*Image, error) {
 	}
 	e := entries[0]
 	m := &Image{}
-	if m.Config, err = document(from, path.Clean(e.Config)); err != nil {
+	if m.Config, err = archive.Document(from, e.Config); err != nil {
 		return nil, err
 	}
 	if m.Config == nil {
@@ -242,21 +248,21 @@ func openDocker(from files, list []byte, o OpenOptions) (*Image, error) {
 	}
 	for i, name := range e.Layers {
 		l := oci.Layer{DiffID: m.config.RootFS.DiffIDs[i]}
-		in, size, err := from.open(path.Clean(name))
+		in, size, err := from.Open(name)
 		if err != nil {
 			return nil, fmt.Errorf("layer %d: %w", i+1, err)
 		}
 		in.Close() // only opened for its size
 		l.Size = size
-		m.Layers = append(m.Layers, fileLayer(from, path.Clean(name), l))
+		m.Layers = append(m.Layers, fileLayer(from, name, l))
 	}
 	return m, nil
 }
 
 // fileLayer is a layer in a file, plain or compressed.
-func fileLayer(from files, name string, l oci.Layer) Source {
+func fileLayer(from archive.Files, name string, l oci.Layer) Source {
 	return Source{Layer: l, Open: func() (io.ReadCloser, error) {
-		in, _, err := from.open(name)
+		in, _, err := from.Open(name)
 		if err != nil {
 			return nil, err
 		}

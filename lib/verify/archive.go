@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 
+	"docksmith/lib/archive"
 	"docksmith/lib/oci"
 	"docksmith/lib/store"
 )
@@ -22,12 +22,12 @@ import (
 // o.Platform only the images for that platform are looked at; by default, all.
 func Path(ctx context.Context, name string, o ImageOptions) (Summary, error) {
 	sum := Summary{Subject: name}
-	in, err := openFiles(ctx, name)
+	in, err := archive.Open(ctx, name, archive.Options{Strict: true})
 	if errors.Is(err, fs.ErrNotExist) {
 		return sum, err // it names the path
 	}
 	if err == nil {
-		defer in.close()
+		defer in.Close()
 		p := &pathProof{ctx: ctx, sum: &sum, o: o, files: in, seen: map[digest.Digest]bool{}, known: map[string]bool{}, configs: map[digest.Digest][][]oci.Layer{}}
 		err = p.all()
 	}
@@ -37,24 +37,12 @@ func Path(ctx context.Context, name string, o ImageOptions) (Summary, error) {
 	return sum, err
 }
 
-func openFiles(ctx context.Context, name string) (files, error) {
-	st, err := os.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	if !st.IsDir() {
-		return openTar(ctx, name)
-	}
-	root, err := os.OpenRoot(name)
-	return dirFiles{root}, err
-}
-
 // pathProof is the proof of one archive.
 type pathProof struct {
 	ctx   context.Context
 	sum   *Summary
 	o     ImageOptions
-	files files
+	files archive.Files
 	seen  map[digest.Digest]bool // documents that were proven
 	known map[string]bool        // files that belong to something
 	// configs are those of the layout's images, with the layers they have there.
@@ -67,21 +55,9 @@ func (p *pathProof) note(area, name, format string, args ...any) {
 
 // document reads a small file; nil when there is none.
 func (p *pathProof) document(name string) ([]byte, error) {
-	r, size, err := p.files.open(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	if size > oci.MaxDocument {
-		return nil, fmt.Errorf("%q: a document of %d bytes, at most %d are read", name, size, oci.MaxDocument)
-	}
-	p.known[name] = true
-	raw, err := io.ReadAll(r)
-	if raw == nil {
-		raw = []byte{}
+	raw, err := archive.Document(p.files, name)
+	if raw != nil {
+		p.known[name] = true
 	}
 	return raw, err
 }
@@ -220,7 +196,7 @@ func (p *pathProof) strays() error {
 	if p.o.Platform != nil {
 		return nil // they may be of the others
 	}
-	names, err := p.files.names()
+	names, err := p.files.Names()
 	if err != nil {
 		return err
 	}

@@ -104,7 +104,7 @@ func sameLayers(e dockerEntry, layers []oci.Layer) bool {
 
 // dockerLayer proves one layer by its diff ID.
 func (p *pathProof) dockerLayer(name string, diffID digest.Digest, m *machine) error {
-	r, size, err := p.files.open(name)
+	r, size, err := p.files.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		p.note("layer", name, "is missing")
 		return nil

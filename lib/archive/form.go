@@ -1,4 +1,4 @@
-package verify
+package archive
 
 import (
 	"bytes"
@@ -9,10 +9,10 @@ import (
 	"strconv"
 )
 
-// tarForm looks at what readers of a tar pass over: the sums of headers to their
+// form looks at what readers of a tar pass over: the sums of headers to their
 // last byte, what fills blocks up, and what follows the end. All of it is as
 // every writer makes it, or it was damaged.
-type tarForm struct {
+type form struct {
 	file *os.File
 	pos  int64 // up to here all was looked at, or is content
 }
@@ -20,7 +20,7 @@ type tarForm struct {
 const tarBlock = 512
 
 // header looks at the headers before a content that begins at byte at.
-func (t *tarForm) header(at, size int64) error {
+func (t *form) header(at, size int64) error {
 	for t.pos < at {
 		b, err := t.block()
 		if err != nil {
@@ -45,7 +45,7 @@ func (t *tarForm) header(at, size int64) error {
 }
 
 // fill goes over a content of n bytes to the end of its last block.
-func (t *tarForm) fill(n int64) error {
+func (t *form) fill(n int64) error {
 	t.pos += n
 	rest := make([]byte, -n&(tarBlock-1))
 	if _, err := t.file.ReadAt(rest, t.pos); err != nil && len(rest) > 0 {
@@ -59,7 +59,7 @@ func (t *tarForm) fill(n int64) error {
 }
 
 // end looks at everything behind the last content.
-func (t *tarForm) end() error {
+func (t *form) end() error {
 	for blocks := 0; ; blocks++ {
 		b, err := t.block()
 		if err == io.EOF && blocks >= 2 {
@@ -74,7 +74,7 @@ func (t *tarForm) end() error {
 	}
 }
 
-func (t *tarForm) block() ([]byte, error) {
+func (t *form) block() ([]byte, error) {
 	b := make([]byte, tarBlock)
 	n, err := t.file.ReadAt(b, t.pos)
 	if n > 0 && n < tarBlock {
