@@ -36,6 +36,9 @@ func runTests(m *testing.M) int {
 	if words := os.Getenv(laterVariable); words != "" {
 		return laterMain(words, flag.Args())
 	}
+	if class := os.Getenv(plantVariable); class != "" {
+		return plantedMain(class, flag.Args())
+	}
 	if top == "" {
 		dir, err := os.MkdirTemp("", "docksmith-test-")
 		if err != nil {
