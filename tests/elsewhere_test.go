@@ -74,14 +74,19 @@ func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 // TestRebuildElsewhere changes one thing at a time, and all of them.
 func TestRebuildElsewhere(t *testing.T) {
 	b := newBox(t)
-	b.needsLater()
 	b.base()
 	b.write("steps/Dockerfile", strings.ReplaceAll(everything, "ADD tree.tar /unpacked/\n", "")+"USER 0\nRUN date -u -d @$SOURCE_DATE_EPOCH >/date\n")
 	for _, name := range []string{"data/1/a", "data/2/b", "script", "z"} {
 		b.write("steps/"+name, "content of "+name+"\n")
 	}
-	all := elsewhere{place: true, later: aDay}
-	ways := []elsewhere{{}, {place: true}, {later: aDay}}
+	all := elsewhere{place: true}
+	ways := []elsewhere{{}, {place: true}}
+	if why := b.noLater(); why == "" {
+		all.later = aDay
+		ways = append(ways, elsewhere{later: aDay})
+	} else {
+		t.Log(why)
+	}
 	if os.Geteuid() == 0 {
 		all.user = ordinary
 		ways = append(ways, elsewhere{user: ordinary})
@@ -100,6 +105,9 @@ func TestRebuildElsewhere(t *testing.T) {
 		})
 	}
 	t.Run("only the clock differs", func(t *testing.T) {
+		if all.later == 0 {
+			t.Skip("no program can be told here that it is later")
+		}
 		b.write("there/Dockerfile", "FROM base\nRUN echo same >/same\nRUN date -u +%F >/day\n")
 		b.sh("docksmith build -q -t dated there")
 		got, err := b.rebuild("dated", "there", all)
