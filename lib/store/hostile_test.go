@@ -2,6 +2,8 @@ package store
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -103,6 +105,22 @@ var hostile = []struct {
 	{"name with a path", func(f *foreign) { f.image("../../../x:1", "x", host()) }, "../../../x:1"},
 	{"name that is an option", func(f *foreign) { f.image("--force:1", "x", host()) }, "--force"},
 	{"name with an escape", func(f *foreign) { f.image("a\x1b[31m:1", "x", host()) }, "reference"},
+	{"two images of one name", func(f *foreign) {
+		for _, name := range []string{"a:1", "b:1", "a:1"} {
+			f.image(name, fmt.Sprint(len(f.index)), host())
+		}
+	}, "two images are called a:1"},
+	{"two images of one name in docker's format", func(f *foreign) {
+		f.files, _ = dockerFiles(f.t)
+		other := f.json("", oci.Image{Platform: host(), RootFS: oci.RootFS{Type: "layers"}})
+		var list []map[string]any
+		if err := json.Unmarshal(f.files["manifest.json"], &list); err != nil {
+			f.t.Fatal(err)
+		}
+		list = append(list, map[string]any{"Config": blobFile(other.Digest), "RepoTags": list[0]["RepoTags"], "Layers": []string{}})
+		f.files["manifest.json"], _ = json.Marshal(list)
+		f.files["index.json"] = nil
+	}, "two images are called"},
 	{"docker config of another ID", func(f *foreign) {
 		files, id := dockerFiles(f.t)
 		f.files = files

@@ -169,6 +169,9 @@ func (s *Store) importImages(ctx context.Context, in *incoming, o ImportOptions)
 		}
 		found[0].name = nameOf(*o.Name)
 	}
+	if err := oneOfEachName(found); err != nil {
+		return nil, err
+	}
 	for i := range found {
 		if err := in.installImage(&found[i]); err != nil {
 			return nil, err
