@@ -18,8 +18,9 @@ func hostileCommand() *cli.Command {
 		FailStatus: unknown,
 		Long: `
 CMD is a command line for sh. It gets an archive on standard input; {} in it
-stands for a directory, there and empty, and canaries lie around that. A status
-that is not 0 is a refusal, and as good as doing no harm.
+stands for a directory, there and empty, and canaries lie around that; {state}
+for another one, to keep things in. A status that is not 0 is a refusal, and as
+good as doing no harm. Attacks on what no CMD does are left out.
 
     ds-verify hostile
     ds-verify hostile --target 'tar -xf - -C {}'
@@ -28,15 +29,18 @@ that is not 0 is a refusal, and as good as doing no harm.
 			f.StringVar(&o.Target, "target", "", "attack `CMD`, which unpacks a layer to {}; once for each layer")
 			f.BoolVar(&o.Whole, "whole", false, "give --target an OCI archive with all layers instead")
 			f.StringVar(&o.Load, "load", "", "attack `CMD`, which loads an OCI archive and may keep it in {}")
+			f.StringVar(&o.Bundle, "bundle", "", "attack `CMD`, which makes an OCI bundle of an OCI archive in {}")
 			f.BoolVar(&asJSON, "json", false, "write JSON lines, closed by {\"type\":\"end\"}")
 		},
 		Run: func(ctx context.Context, io *cli.IO, args []string) error {
 			if len(args) > 0 {
 				return cli.Usagef("no operands are taken")
 			}
-			if o.Target == "" && o.Load == "" {
+			if o.Target == "" && o.Load == "" && o.Bundle == "" {
 				o.Target = fmt.Sprintf("%s apply --max-bytes %d --max-entries %d {}", sibling("ds-layer"), hostile.MaxBytes, hostile.MaxEntries)
 				o.Load = "DOCKSMITH_ROOT={} " + sibling("ds-store") + " import"
+				root := "export DOCKSMITH_ROOT={state}/root; "
+				o.Bundle = root + sibling("ds-store") + " import -t x >/dev/null && " + sibling("ds-store") + " unpack x {}"
 			}
 			o.Told = func(r hostile.Result) { tellAttack(io, asJSON, r) }
 			score, err := hostile.Run(ctx, o)

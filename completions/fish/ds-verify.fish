@@ -41,6 +41,7 @@ complete -c ds-verify -n '__fish_seen_subcommand_from no-secrets' -a '(ds-store 
 complete -c ds-verify -n '__fish_seen_subcommand_from hostile' -l target -x -d 'attack CMD, which unpacks a layer to {}; once for each layer'
 complete -c ds-verify -n '__fish_seen_subcommand_from hostile' -l whole -d 'give --target an OCI archive with all layers instead'
 complete -c ds-verify -n '__fish_seen_subcommand_from hostile' -l load -x -d 'attack CMD, which loads an OCI archive and may keep it in {}'
+complete -c ds-verify -n '__fish_seen_subcommand_from hostile' -l bundle -x -d 'attack CMD, which makes an OCI bundle of an OCI archive in {}'
 complete -c ds-verify -n '__fish_seen_subcommand_from hostile' -l json -d 'write JSON lines, closed by {"type":"end"}'
 complete -c ds-verify -n '__fish_seen_subcommand_from hostile' -s h -l help -d 'show this help'
 complete -c ds-verify -n '__fish_seen_subcommand_from hostile' -l version -d 'show the version'

@@ -25,7 +25,7 @@ const (
 	maxEntries = 3000
 	maxDepth   = 1200
 	maxMemory  = 128 * megabyte
-	bombSize   = 192 * megabyte
+	bombSize   = 144 * megabyte
 	fileLimit  = 96 * megabyte
 )
 
@@ -109,6 +109,22 @@ func bombs() []Fixture {
 			return sparse(fmt.Sprintf("%d\n", len(parts)*megabyte/len(entry)), 1<<30, parts...)
 		}),
 	}
+}
+
+// imageBombs are archives of images that are more than their reader has room for.
+func imageBombs() []Fixture {
+	big := func(name string, before ...item) Fixture {
+		return Fixture{Row: 9, Name: "bomb/" + strings.TrimSuffix(filepath.Base(name), ".json"), kind: ofImage, refuse: true, quota: quota{memory: maxMemory},
+			images: func(places) [][]byte {
+				var head bytes.Buffer
+				for _, it := range append(before, item{name: name, size: bombSize}) {
+					it.write(&head)
+				}
+				return [][]byte{gzipped(stretch{head.Bytes(), bombSize}, stretch{make([]byte, 2*block), 0})}
+			}}
+	}
+	layout := file("oci-layout", `{"imageLayoutVersion":"1.0.0"}`)
+	return []Fixture{big("index.json", layout), big("manifest.json"), big("oci-layout")}
 }
 
 // deepByLinks makes a tree that is deeper than any of its names, through links

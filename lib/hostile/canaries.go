@@ -15,9 +15,20 @@ import (
 
 // prepare makes the directories of an attack, and their canaries.
 func prepare(top string) (places, error) {
-	p := places{top: top, outside: filepath.Join(top, "outside"), root: filepath.Join(top, "root"), cwd: filepath.Join(top, "cwd")}
+	p := places{top: top, outside: filepath.Join(top, "outside"), root: filepath.Join(top, "root"), cwd: filepath.Join(top, "cwd"), state: filepath.Join(top, "state"), temp: filepath.Join(top, "temp")}
 	for _, dir := range []string{p.outside, p.root, p.cwd, filepath.Join(p.outside, "dir")} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
+			return p, err
+		}
+	}
+	for _, dir := range []string{p.state, p.temp} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return p, err
+		}
+	}
+	for name, text := range map[string]string{"passwd": outsidePasswd, "group": outsideGroup} {
+		path, when := filepath.Join(p.outside, name), time.Unix(itemTime, 0) // as a link to it has
+		if err := errors.Join(os.WriteFile(path, []byte(text), 0o644), os.Chtimes(path, when, when)); err != nil {
 			return p, err
 		}
 	}
@@ -39,8 +50,8 @@ func prepare(top string) (places, error) {
 func survey(p places) (map[string]string, error) {
 	seen := map[string]string{}
 	err := filepath.WalkDir(p.top, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || path == p.root {
-			if d != nil && path == p.root && d.IsDir() {
+		if apart := path == p.root || path == p.state || path == p.temp; err != nil || apart {
+			if d != nil && apart && d.IsDir() {
 				return fs.SkipDir
 			}
 			return ignoreGone(err)

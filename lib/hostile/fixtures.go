@@ -10,7 +10,10 @@
 //	sum, err := hostile.Run(ctx, hostile.Options{Target: "tar -xf - -C {}", Told: show})
 package hostile
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Fixture is one attack.
 type Fixture struct {
@@ -18,13 +21,14 @@ type Fixture struct {
 	Row  int    `json:"row"`
 	Name string `json:"name"`
 
-	layers func(p places) [][]byte
+	kind   kind
+	layers func(p places) [][]byte // for programs that unpack layers
 	// refuse says that the program must fail: what is in it has no one meaning.
 	refuse bool
 	// overlay says that no attribute that steers an overlay may arrive.
 	overlay bool
-	// image makes the archive of an image, in the place of layers.
-	image func() []byte
+	// images makes archives of images, for programs that take these.
+	images func(p places) [][]byte
 	// quota is what the program may take.
 	quota quota
 	// race says that somebody else swaps directories meanwhile.
@@ -32,6 +36,27 @@ type Fixture struct {
 	// judge says what is wrong with what the program did, "" for nothing, where
 	// canaries and status do not tell.
 	judge func(p places, t *trial) string
+	// play runs the program in another way than once for each input.
+	play func(t *trial) error
+}
+
+// kind is what a program does that an attack is for.
+type kind int
+
+const (
+	ofLayer kind = iota
+	ofImage
+	ofBundle
+)
+
+// command is the command line that does it, "" if there is none.
+func (o Options) command(k kind) string {
+	return map[kind]string{ofLayer: o.Target, ofImage: o.Load, ofBundle: o.Bundle}[k]
+}
+
+// All are all attacks.
+func All() []Fixture {
+	return slices.Concat(Layers(), Images(), imageBombs(), users(), settings(), tags(), states())
 }
 
 // places are directories of one attack.
@@ -40,6 +65,8 @@ type places struct {
 	outside string // holds canaries
 	root    string // is unpacked to; not there while an image is loaded
 	cwd     string // is the program's working directory, and holds a canary
+	state   string // is for what the program keeps
+	temp    string // is where it makes temporary files
 }
 
 const (

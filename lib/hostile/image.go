@@ -78,12 +78,12 @@ func plain() []byte { return tarOf(dir("etc"), file("etc/motd", "hello\n")) }
 func Images() []Fixture {
 	var list []Fixture
 	add := func(row int, name, document string, change func(p *parts)) {
-		list = append(list, Fixture{Row: row, Name: "image/" + name, refuse: true, image: func() []byte {
-			return archiveOf([][]byte{plain()}, func(d string, p *parts) {
+		list = append(list, Fixture{Row: row, Name: "image/" + name, kind: ofImage, refuse: true, images: func(places) [][]byte {
+			return [][]byte{archiveOf([][]byte{plain()}, func(d string, p *parts) {
 				if d == document {
 					change(p)
 				}
-			})
+			})}
 		}})
 	}
 	layer := func(p *parts) map[string]any { return p.manifest["layers"].([]any)[0].(map[string]any) }

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"compress/bzip2"
 	"compress/gzip"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,9 +27,11 @@ func TestMain(m *testing.M) {
 	case "":
 		os.Exit(m.Run())
 	case "unpack":
-		err = naiveUnpack(os.Args[1])
+		err = naiveUnpack(os.Args[1], os.Stdin)
 	case "load":
 		err = naiveLoad(os.Args[1])
+	case "bundle":
+		err = naiveBundle(os.Args[1])
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -45,18 +47,8 @@ func naivePath(dir, name string) string {
 }
 
 // naiveUnpack has what is compressed in memory, whatever it expands to.
-func naiveUnpack(dir string) error {
-	stdin := bufio.NewReader(os.Stdin)
-	var plain io.Reader = stdin
-	magic, _ := stdin.Peek(6)
-	for in := magic; isPacked(in); {
-		if len(in) == len(magic) {
-			in, _ = io.ReadAll(stdin)
-		}
-		in, _ = io.ReadAll(naiveDecompress(dir, in)) // what comes after the end is nobody's business
-		plain = bytes.NewReader(in)
-	}
-	r := tar.NewReader(plain)
+func naiveUnpack(dir string, layer io.Reader) error {
+	r := tar.NewReader(naivePlain(dir, layer))
 	for {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -67,6 +59,19 @@ func naiveUnpack(dir string) error {
 		}
 		naiveEntry(dir, h, r)
 	}
+}
+
+func naivePlain(dir string, r io.Reader) io.Reader {
+	b := bufio.NewReader(r)
+	magic, _ := b.Peek(6)
+	if !isPacked(magic) {
+		return b
+	}
+	in, _ := io.ReadAll(b)
+	for isPacked(in) {
+		in, _ = io.ReadAll(naiveDecompress(dir, in)) // what comes after the end is nobody's business
+	}
+	return bytes.NewReader(in)
 }
 
 // naiveDecompress looks for a decompressor in the tree first, and reads one
@@ -155,40 +160,10 @@ func naiveEntry(dir string, h *tar.Header, r io.Reader) {
 	}
 }
 
-// naiveLoad keeps whatever index.json leads to, if anything does.
-func naiveLoad(dir string) error {
-	files := map[string][]byte{}
-	r := tar.NewReader(os.Stdin)
-	for {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		content, err := io.ReadAll(r)
-		if err != nil {
-			return err
-		}
-		files[h.Name] = content
-	}
-	var index struct{ Manifests []struct{ Digest string } }
-	if err := json.Unmarshal(files["index.json"], &index); err != nil || len(index.Manifests) == 0 {
-		return fmt.Errorf("no image: %w", err)
-	}
-	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(dir, filepath.Base(name)), content, 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func naive(what string) string { return "NAIVE=" + what + " '" + os.Args[0] + "' {}" }
 
 func TestEachAttackTripsTheNaive(t *testing.T) {
-	score, err := Run(t.Context(), Options{Target: naive("unpack"), Load: naive("load"), Told: func(r Result) {
+	score, err := Run(t.Context(), Options{Target: naive("unpack"), Load: naive("load"), Bundle: naive("bundle"), Timeout: 3 * time.Second, Told: func(r Result) {
 		if r.Verdict != Held {
 			return
 		}
@@ -201,7 +176,7 @@ func TestEachAttackTripsTheNaive(t *testing.T) {
 		}
 		t.Errorf("T%d %s: held, status %d", r.Row, r.Name, r.Status)
 	}})
-	if err != nil || score.All < 120 {
+	if err != nil || score.All < 190 {
 		t.Errorf("%+v, %v", score, err)
 	}
 }
@@ -212,7 +187,7 @@ func hasUserXattrs(t *testing.T) bool {
 }
 
 func TestWhoTakesNothingHoldsAgainstNothing(t *testing.T) {
-	for _, o := range []Options{{Target: "exit 1"}, {Load: "cat >/dev/null; exit 3"}} {
+	for _, o := range []Options{{Target: "exit 1"}, {Load: "cat >/dev/null; exit 3"}, {Bundle: "cat >/dev/null"}} {
 		if score, err := Run(t.Context(), o); err == nil || score.All != 0 {
 			t.Errorf("%+v: %+v, %v", o, score, err)
 		}

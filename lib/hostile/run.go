@@ -1,18 +1,13 @@
 package hostile
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -36,7 +31,8 @@ type Result struct {
 	Status  int     `json:"status"` // of the program; of the last layer's
 }
 
-// Options say what is attacked.
+// Options say what is attacked. In all command lines {state} is a directory for
+// what a program keeps, empty, private, and removed afterwards.
 type Options struct {
 	// Target unpacks what it gets on standard input to the directory {}, which
 	// is there and empty: a tar, once per layer, or with Whole an OCI archive.
@@ -46,6 +42,10 @@ type Options struct {
 	// Load loads an OCI archive from standard input, and may keep it below the
 	// directory {}. Default: attacks by images are left out.
 	Load string
+	// Bundle makes an OCI runtime bundle in the directory {}, whose rootfs is the
+	// image in the OCI archive on standard input. Default: attacks that aim at
+	// who a container runs as, or at its settings, are left out.
+	Bundle string
 	// Timeout is what one attack may take. Default: a minute.
 	Timeout time.Duration
 	// Told is told of each result, in the order of rows and names.
@@ -62,13 +62,7 @@ type Score struct {
 // unpack what is harmless holds against nothing.
 func Run(ctx context.Context, o Options) (Score, error) {
 	var score Score
-	var list []Fixture
-	if o.Target != "" {
-		list = append(list, Layers()...)
-	}
-	if o.Load != "" {
-		list = append(list, Images()...)
-	}
+	list := slices.DeleteFunc(All(), func(f Fixture) bool { return o.command(f.kind) == "" })
 	slices.SortFunc(list, func(a, b Fixture) int { return cmp.Or(a.Row-b.Row, strings.Compare(a.Name, b.Name)) })
 	if err := o.control(ctx); err != nil {
 		return score, err
@@ -124,14 +118,15 @@ func (o Options) each(ctx context.Context, list []Fixture, told func(Result)) (e
 
 // control does what is harmless.
 func (o Options) control(ctx context.Context) error {
-	layers := [][]byte{plain(), tarOf(file("etc/more", "x"))}
 	for _, f := range []Fixture{
-		{Name: "control", layers: func(places) [][]byte { return layers }},
-		{Name: "control", image: func() []byte { return archiveOf(layers[:1], nil) }},
+		{kind: ofLayer, layers: func(places) [][]byte { return [][]byte{plain(), tarOf(file("etc/more", "x"))} }},
+		{kind: ofImage, images: func(places) [][]byte { return [][]byte{archiveOf([][]byte{plain()}, nil)} }},
+		{kind: ofBundle, images: func(places) [][]byte { return [][]byte{archiveOf([][]byte{plain()}, nil)} }, judge: noBundle},
 	} {
-		if f.image != nil && o.Load == "" || f.image == nil && o.Target == "" {
+		if o.command(f.kind) == "" {
 			continue
 		}
+		f.Name = "control"
 		r, err := o.attack(ctx, f)
 		if err == nil && (r.Status != 0 || r.Verdict != Held) {
 			err = fmt.Errorf("the program does not take what is harmless: status %d, %s", r.Status, cmp.Or(r.Why, "nothing outside was changed"))
@@ -142,141 +137,6 @@ func (o Options) control(ctx context.Context) error {
 	}
 	return nil
 }
-
-// trial is one run of an attack.
-type trial struct {
-	ctx    context.Context
-	o      Options
-	f      Fixture
-	p      places
-	status int   // of the last command
-	hung   bool  // it did not end
-	memory int64 // the most that a process had
-}
-
-// attack runs one fixture in a directory of its own.
-func (o Options) attack(ctx context.Context, f Fixture) (r Result, err error) {
-	r.Fixture = f
-	top, err := os.MkdirTemp("", "ds-hostile-")
-	if err != nil {
-		return r, err
-	}
-	defer func() { err = errors.Join(err, removeAll(top)) }()
-	p, err := prepare(top)
-	if err != nil {
-		return r, err
-	}
-	before, err := survey(p)
-	if err != nil {
-		return r, err
-	}
-	t := &trial{ctx: ctx, o: o, f: f, p: p}
-	if err := t.play(); err != nil {
-		return r, err
-	}
-	r.Status = t.status
-	r.Verdict, r.Why = t.verdict(before)
-	return r, nil
-}
-
-// verdict looks at what the program did.
-func (t *trial) verdict(before map[string]string) (Verdict, string) {
-	if why := t.p.escaped(before, t.f); why != "" {
-		return Escaped, why
-	}
-	if t.hung {
-		return Hung, ""
-	}
-	if why := t.f.quota.exceeded(t.p, t.memory); why != "" {
-		return Exceeded, why
-	}
-	if t.f.judge != nil {
-		if why := t.f.judge(t.p, t); why != "" {
-			return Accepted, why
-		}
-	}
-	if t.f.refuse && t.status == 0 {
-		return Accepted, ""
-	}
-	return Held, ""
-}
-
-// play gives the program its inputs, one run after the other.
-func (t *trial) play() error {
-	script := t.o.Target
-	if t.f.image != nil {
-		script = t.o.Load
-	}
-	for _, in := range t.inputs() {
-		if err := t.give(script, in); err != nil || t.hung {
-			return err
-		}
-	}
-	return nil
-}
-
-func (t *trial) inputs() [][]byte {
-	if t.f.image != nil {
-		return [][]byte{t.f.image()}
-	}
-	layers := t.f.layers(t.p)
-	if t.o.Whole {
-		return [][]byte{archiveOf(layers, nil)}
-	}
-	return layers
-}
-
-// give runs the program with one input.
-func (t *trial) give(script string, in []byte) error {
-	if !t.f.race {
-		return t.run(script, bytes.NewReader(in))
-	}
-	r := newRacer(t.p)
-	if !t.o.Whole {
-		return t.run(script, newPaced(r, in))
-	}
-	ctx, stop := context.WithCancel(t.ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		r.harass(ctx)
-	}()
-	err := t.run(script, bytes.NewReader(in))
-	stop()
-	<-done
-	return err
-}
-
-// run runs a command line, in which {} is the root. No file that it writes may
-// become so large that a disk fills.
-func (t *trial) run(script string, in io.Reader) error {
-	timeout := t.o.Timeout
-	if timeout == 0 || t.f.Row == 0 {
-		timeout = max(timeout, time.Minute)
-	}
-	limited, cancel := context.WithTimeout(t.ctx, timeout)
-	defer cancel()
-	script = fmt.Sprintf("ulimit -f %d; ", fileLimit/512) + strings.ReplaceAll(script, "{}", quoted(t.p.root))
-	cmd := exec.CommandContext(limited, "sh", "-c", script)
-	cmd.Dir = t.p.cwd
-	cmd.Stdin = in
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
-	err := cmd.Run()
-	if cmd.ProcessState == nil {
-		return cmp.Or(t.ctx.Err(), err)
-	}
-	if use, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		t.memory = max(t.memory, int64(use.Maxrss)<<10)
-	}
-	t.status = cmd.ProcessState.ExitCode() // it need not have read all of its input
-	t.hung = limited.Err() != nil
-	return t.ctx.Err()
-}
-
-// quoted is a word for sh.
-func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // removeAll also removes what has modes that forbid it.
 func removeAll(dir string) error {

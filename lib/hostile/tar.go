@@ -22,7 +22,10 @@ func dir(name string) item           { return item{name: name + "/", kind: '5', 
 func symlink(name, to string) item   { return item{name: name, link: to, kind: '2', mode: 0o777} }
 func hardlink(name, to string) item  { return item{name: name, link: to, kind: '1'} }
 
-const block = 512
+const (
+	block    = 512
+	itemTime = 1000000000 // of all entries
+)
 
 // tarOf writes items without asking whether anybody should.
 func tarOf(items ...item) []byte {
@@ -75,7 +78,7 @@ func write(b *bytes.Buffer, it item) {
 		size = it.size
 	}
 	copy(h[0:100], it.name)
-	copy(h[100:], fmt.Sprintf("%07o\x00%07o\x00%07o\x00%011o\x00%011o\x00", mode, 0, 0, size, 1000000000))
+	copy(h[100:], fmt.Sprintf("%07o\x00%07o\x00%07o\x00%011o\x00%011o\x00", mode, 0, 0, size, itemTime))
 	h[156] = it.kind
 	if it.kind == 0 {
 		h[156] = '0'
