@@ -300,8 +300,8 @@ func TestApplyDepth(t *testing.T) {
 	}
 	// The kernel does not tell a path that is longer than it may be.
 	link := strings.Repeat(strings.Repeat("n", 200)+"/", 15) + "n"
-	long := []rawMember{{name: "a", flag: '5', pax: []string{"path=" + link}}, {name: "l", flag: '2', pax: []string{"linkpath=" + link}},
-		{name: "a", flag: '5', pax: []string{"path=l/" + link}}, tDir("l/n/a")}
+	long := []rawMember{{name: "a", flag: '5', mode: 0o755, pax: []string{"path=" + link}}, {name: "l", flag: '2', pax: []string{"linkpath=" + link}},
+		{name: "a", flag: '5', mode: 0o755, pax: []string{"path=l/" + link}}, tDir("l/n/a")}
 	for depth, want := range map[int]bool{20: false, 64: true} {
 		err := Apply(context.Background(), bytes.NewReader(rawTar(long...)), t.TempDir(), ApplyOptions{Limits: Limits{Depth: depth}})
 		if (err == nil) != want {
