@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -62,21 +61,26 @@ func (s *Store) Contents(ctx context.Context) (*Contents, error) {
 	if err != nil {
 		return nil, err
 	}
+	known := map[digest.Digest]NamedImage{}
 	for _, d := range idx.Manifests {
-		n, err := s.namedImage(d)
-		if err != nil {
-			return nil, fmt.Errorf("image %s: %w", entryOrDigest(d), err)
+		n, ok := known[d.Digest]
+		if !ok {
+			if n, err = s.imageContents(d); err != nil {
+				return nil, fmt.Errorf("image %s: %w", entryOrDigest(d), err)
+			}
+			known[d.Digest] = n
 		}
+		n.Name, n.Descriptor = entryName(d), d
 		c.Images = append(c.Images, n)
 	}
-	err = eachDigest(s.path(dirBlobs), func(d digest.Digest, info fs.FileInfo) error {
+	err = s.EachBlob(func(d digest.Digest, info fs.FileInfo) error {
 		c.Blobs = append(c.Blobs, Piece{d, Allocated(info), info.ModTime()})
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	err = eachDigest(s.path(dirSnapshots), func(chain digest.Digest, info fs.FileInfo) error {
+	err = s.EachSnapshot(func(chain digest.Digest, info fs.FileInfo) error {
 		c.Snapshots = append(c.Snapshots, Piece{chain, -1, s.snapshotUsed(chain, info)})
 		return nil
 	})
@@ -100,23 +104,35 @@ func (s *Store) heldByOthers(ctx context.Context, c *Contents) error {
 	})
 }
 
-func (s *Store) namedImage(d oci.Descriptor) (NamedImage, error) {
-	n := NamedImage{Name: entryName(d), Descriptor: d}
+// EachBlob calls f with each blob that there is.
+func (s *Store) EachBlob(f func(d digest.Digest, info fs.FileInfo) error) error {
+	return eachDigest(s.path(dirBlobs), f)
+}
+
+// EachSnapshot calls f with the chain ID of each snapshot that there is.
+func (s *Store) EachSnapshot(f func(chain digest.Digest, info fs.FileInfo) error) error {
+	return eachDigest(s.path(dirSnapshots), f)
+}
+
+// imageContents is what an entry of the index leads to.
+func (s *Store) imageContents(d oci.Descriptor) (n NamedImage, err error) {
 	keep := newRoots()
-	if err := s.imageRoots(d, keep); err != nil {
-		return n, err
+	if n.Layers, err = s.layersOf(d, keep); err != nil { // torn, or for several platforms
+		if err := s.imageRoots(d, keep); err != nil {
+			return n, err
+		}
 	}
 	if st, err := os.Lstat(s.BlobPath(d.Digest)); err == nil {
 		n.Used = st.ModTime()
 	}
 	n.Blobs = slices.Sorted(maps.Keys(keep.blobs))
 	n.Snapshots = slices.Sorted(maps.Keys(keep.snapshots))
-	n.Layers, _ = s.layersOf(d) // one that is torn has none
 	return n, nil
 }
 
-// layersOf is the layers of an image of one platform, without leasing them.
-func (s *Store) layersOf(d oci.Descriptor) ([]oci.Layer, error) {
+// layersOf is the layers of an image of one platform, without leasing them. All
+// that it leads to is kept, unless there is an error.
+func (s *Store) layersOf(d oci.Descriptor, keep roots) ([]oci.Layer, error) {
 	if !oci.IsManifest(d.MediaType) {
 		return nil, oci.ErrNotFound
 	}
@@ -128,6 +144,9 @@ func (s *Store) layersOf(d oci.Descriptor) ([]oci.Layer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !oci.IsConfig(m.Config.MediaType) {
+		return nil, oci.ErrNotFound
+	}
 	if raw, err = s.ReadDocument(m.Config); err != nil {
 		return nil, err
 	}
@@ -135,17 +154,18 @@ func (s *Store) layersOf(d oci.Descriptor) ([]oci.Layer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return PairLayers(m, cfg)
+	layers, err := PairLayers(m, cfg)
+	if err != nil {
+		return nil, err
+	}
+	keep.blobs[d.Digest], keep.blobs[m.Config.Digest] = true, true
+	var chain digest.Digest
+	for _, l := range layers {
+		chain = oci.NextChainID(chain, l.DiffID)
+		keep.blobs[l.Digest], keep.snapshots[chain] = true, true
+	}
+	return layers, nil
 }
-
-// IsFailed tells, by its name in containers/, the container that a failed command
-// of a build left.
-func IsFailed(name string) bool { return strings.HasPrefix(name, failedPrefix) }
-
-// DiskUsage is the disk space of the tree at path, files with several names
-// counted once. What may not be looked into is left out, with an error that is
-// fs.ErrPermission.
-func DiskUsage(path string) (int64, error) { return diskUsage(path, map[inode]bool{}) }
 
 // Measure is the disk space of a snapshot, and a word that changes when the
 // snapshot is made anew: while it stays, so does the size.
@@ -153,7 +173,7 @@ func (s *Store) Measure(chain digest.Digest) (bytes int64, stamp string, err err
 	if stamp = s.SnapshotStamp(chain); stamp == "" {
 		return 0, "", fs.ErrNotExist
 	}
-	bytes, err = diskUsage(s.snapshotPath(chain), map[inode]bool{})
+	bytes, err = DiskUsage(s.SnapshotPath(chain))
 	if errors.Is(err, fs.ErrPermission) {
 		return bytes, "", err
 	}
@@ -162,7 +182,7 @@ func (s *Store) Measure(chain digest.Digest) (bytes int64, stamp string, err err
 
 // SnapshotStamp is the word of Measure alone; "" for one that is not there.
 func (s *Store) SnapshotStamp(chain digest.Digest) string {
-	info, err := os.Lstat(s.snapshotPath(chain))
+	info, err := os.Lstat(s.SnapshotPath(chain))
 	if err != nil {
 		return ""
 	}

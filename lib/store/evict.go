@@ -113,7 +113,7 @@ func (s *Store) evictPieces(e Eviction, gone *Eviction, bin *trash) error {
 		if inUse.snapshots[chain] {
 			continue
 		}
-		if err := bin.take(s.snapshotPath(chain)); err != nil {
+		if err := bin.take(s.SnapshotPath(chain)); err != nil {
 			return err
 		}
 		gone.Snapshots = append(gone.Snapshots, chain)

@@ -17,6 +17,10 @@ import (
 
 const failedPrefix = "failed-"
 
+// IsFailed tells, by its name in containers/, the container that a failed command
+// of a build left.
+func IsFailed(name string) bool { return strings.HasPrefix(name, failedPrefix) }
+
 // failedFor is how long one stays when no collection is asked for: long enough
 // to look into it, short enough not to fill the disk.
 const failedFor = 24 * time.Hour
@@ -78,7 +82,7 @@ func (s *Store) RemoveFailed() (names []string, err error) {
 func (s *Store) collectFailed(young time.Time, dryRun bool, bin *trash, res *GCResult) error {
 	return s.dropFailed(young, func(l leftover) error {
 		defer l.release()
-		n, _ := diskUsage(l.path, map[inode]bool{}) // what cannot be measured may still be removed
+		n, _ := DiskUsage(l.path) // what cannot be measured may still be removed
 		res.Temps, res.Bytes = append(res.Temps, Leftover{l.path, n}), res.Bytes+n
 		if dryRun {
 			return nil

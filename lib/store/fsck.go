@@ -213,7 +213,7 @@ func (c *checker) blobs(ctx context.Context) error {
 			}
 		})
 	}
-	err := eachDigest(c.store.path(dirBlobs), func(d digest.Digest, info fs.FileInfo) error {
+	err := c.store.EachBlob(func(d digest.Digest, info fs.FileInfo) error {
 		if !info.Mode().IsRegular() {
 			return nil
 		}

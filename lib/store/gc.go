@@ -69,11 +69,11 @@ func (s *Store) GC(ctx context.Context, o GCOptions) (res GCResult, err error) {
 	dead, err := s.collect(ctx, o, bin, &res)
 	for i := range res.Snapshots {
 		c := &res.Snapshots[i]
-		c.Bytes, _ = diskUsage(bin.where(s.snapshotPath(c.Digest)), map[inode]bool{}) // what cannot be measured may still be removed
+		c.Bytes, _ = DiskUsage(bin.where(s.SnapshotPath(c.Digest))) // what cannot be measured may still be removed
 		res.Bytes += c.Bytes
 	}
 	for _, l := range dead {
-		n, _ := diskUsage(l.path, map[inode]bool{}) // what cannot be measured may still be removed
+		n, _ := DiskUsage(l.path) // what cannot be measured may still be removed
 		res.Temps, res.Bytes = append(res.Temps, Leftover{l.path, n}), res.Bytes+n
 		if o.DryRun {
 			l.release()
@@ -306,7 +306,7 @@ func bundleLowers(config string) ([]string, error) {
 }
 
 func (s *Store) sweepBlobs(keep roots, young time.Time, dryRun bool, res *GCResult) error {
-	return eachDigest(s.path(dirBlobs), func(d digest.Digest, info fs.FileInfo) error {
+	return s.EachBlob(func(d digest.Digest, info fs.FileInfo) error {
 		if keep.blobs[d] || info.ModTime().After(young) {
 			return nil
 		}
@@ -320,7 +320,7 @@ func (s *Store) sweepBlobs(keep roots, young time.Time, dryRun bool, res *GCResu
 }
 
 func (s *Store) sweepSnapshots(keep roots, young time.Time, dryRun bool, bin *trash, res *GCResult) error {
-	return eachDigest(s.path(dirSnapshots), func(chain digest.Digest, info fs.FileInfo) error {
+	return s.EachSnapshot(func(chain digest.Digest, info fs.FileInfo) error {
 		// Modification times of snapshots are those of the layer; the change time
 		// is that of the rename that made them visible.
 		if keep.snapshots[chain] || changed(info).After(young) {
@@ -330,7 +330,7 @@ func (s *Store) sweepSnapshots(keep roots, young time.Time, dryRun bool, bin *tr
 		if dryRun {
 			return nil
 		}
-		return bin.take(s.snapshotPath(chain))
+		return bin.take(s.SnapshotPath(chain))
 	})
 }
 

@@ -93,7 +93,7 @@ func (s *Store) removeOnly(mine, others roots, bin *trash, res *RemoveResult) er
 	}
 	for chain := range mine.snapshots {
 		if s.HasSnapshot(chain) && !others.snapshots[chain] {
-			if err := bin.take(s.snapshotPath(chain)); err != nil {
+			if err := bin.take(s.SnapshotPath(chain)); err != nil {
 				return err
 			}
 			res.Snapshots = append(res.Snapshots, chain)

@@ -21,16 +21,8 @@ import (
 // A snapshot is an unpacked layer on top of exactly the layers below it, as a
 // directory for overlayfs, named by the chain ID of the stack it ends.
 
-// SnapshotPath is where the snapshot of chain is or would be, and the directory
-// of all of them for "".
+// SnapshotPath is where the snapshot of chain is or would be.
 func (s *Store) SnapshotPath(chain digest.Digest) string {
-	if chain == "" {
-		return s.path(dirSnapshots)
-	}
-	return s.snapshotPath(chain)
-}
-
-func (s *Store) snapshotPath(chain digest.Digest) string {
 	return s.path(dirSnapshots, chain.Encoded())
 }
 
@@ -44,7 +36,7 @@ func (s *Store) statSnapshot(chain digest.Digest) (fs.FileInfo, bool) {
 	if oci.ValidDigest(chain) != nil {
 		return nil, false
 	}
-	st, err := os.Lstat(s.snapshotPath(chain))
+	st, err := os.Lstat(s.SnapshotPath(chain))
 	return st, err == nil && st.IsDir()
 }
 
@@ -84,7 +76,7 @@ func (s *Store) Snapshots(ctx context.Context, layers []oci.Layer) ([]string, er
 		} else if err := s.unpack(ctx, l, chains[i], lowers); err != nil {
 			return nil, fmt.Errorf("unpack layer %s: %w", l.Digest, err)
 		}
-		lowers = slices.Insert(lowers, 0, s.snapshotPath(chains[i]))
+		lowers = slices.Insert(lowers, 0, s.SnapshotPath(chains[i]))
 	}
 	return lowers, nil
 }
@@ -176,7 +168,7 @@ func (s *Store) placeSnapshot(chain digest.Digest, dir string) (bool, error) {
 	if err := s.markUnsynced(kindSnapshot, chain); err != nil {
 		return false, err
 	}
-	err := renameNew(dir, s.snapshotPath(chain))
+	err := renameNew(dir, s.SnapshotPath(chain))
 	if errors.Is(err, fs.ErrExist) || errors.Is(err, unix.ENOTEMPTY) {
 		return false, nil
 	}

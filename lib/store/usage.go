@@ -9,9 +9,11 @@ import (
 
 type inode struct{ dev, ino uint64 }
 
-// diskUsage adds up the blocks of the tree at path, files with several names
-// once over all calls with the same seen.
-func diskUsage(path string, seen map[inode]bool) (int64, error) {
+// DiskUsage is the disk space of the tree at path, files with several names
+// counted once. What may not be looked into is left out, with an error that is
+// fs.ErrPermission.
+func DiskUsage(path string) (int64, error) {
+	seen := map[inode]bool{}
 	var sum int64
 	var denied error
 	err := filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {

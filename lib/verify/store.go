@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -87,16 +88,13 @@ func (p *storeProof) all() error {
 
 // measure finds out how much there is to read.
 func (p *storeProof) measure() error {
-	blobs := filepath.Dir(p.store.BlobPath("sha256:x"))
-	names, err := os.ReadDir(blobs)
+	err := p.store.EachBlob(func(_ digest.Digest, info fs.FileInfo) error {
+		p.size.Add(info.Size())
+		p.sum.Blobs++
+		return nil
+	})
 	if err != nil {
 		return fmt.Errorf("list blobs: %w", err)
-	}
-	for _, n := range names {
-		if info, err := n.Info(); err == nil { // else it is gone
-			p.size.Add(info.Size())
-			p.sum.Blobs++
-		}
 	}
 	return nil
 }
@@ -170,21 +168,15 @@ func (p *storeProof) snapshots() error {
 // stacks finds for each snapshot the layers that it was unpacked from: its name
 // is a sum of theirs. One of layers that nobody speaks of any more cannot be told.
 func (p *storeProof) stacks() ([]*stacked, error) {
-	names, err := os.ReadDir(p.store.SnapshotPath(""))
+	there := map[digest.Digest]bool{}
+	err := p.store.EachSnapshot(func(chain digest.Digest, _ fs.FileInfo) error {
+		there[chain] = true
+		return nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list snapshots: %w", err)
 	}
-	there := map[digest.Digest]bool{}
-	for _, n := range names {
-		if d := digest.Digest("sha256:" + n.Name()); oci.ValidDigest(d) == nil {
-			there[d] = true
-		}
-	}
-	chains := make([]digest.Digest, 0, len(there))
-	for d := range there {
-		chains = append(chains, d)
-	}
-	if err := p.store.Hold(chains...); err != nil {
+	if err := p.store.Hold(slices.Collect(maps.Keys(there))...); err != nil {
 		return nil, err
 	}
 	var found []*stacked
