@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"docksmith/lib/plan"
@@ -21,7 +20,7 @@ func (b *builder) resolveTarget() error {
 	if b.o.Target == "" {
 		return nil
 	}
-	i, ok := findStage(b.plan, b.o.Target, len(b.plan.Stages))
+	i, ok := b.plan.FindBefore(b.o.Target, len(b.plan.Stages))
 	if !ok {
 		return fmt.Errorf("target %q: %w%s", b.o.Target, errNoStage, stagesLike(b.plan.Stages, b.o.Target))
 	}
@@ -48,20 +47,6 @@ func stageNames(stages []*plan.Stage) []string {
 		}
 	}
 	return names
-}
-
-// findStage finds a stage before the one with index before, by name in any case
-// or by number. Of two stages with one name the later counts.
-func findStage(p *plan.Plan, ref string, before int) (int, bool) {
-	for i := before - 1; i >= 0; i-- {
-		if name := p.Stages[i].Name; name != "" && strings.EqualFold(name, ref) {
-			return i, true
-		}
-	}
-	if n, err := strconv.Atoi(ref); err == nil && n >= 0 && n < before {
-		return n, true
-	}
-	return 0, false
 }
 
 // setOrder lists the stages that the target needs and numbers their

@@ -101,7 +101,7 @@ func (b *builder) stageOrigin(i int) origin {
 // baseOrigin is what the name after the FROM of stage i stands for. A number is
 // a name there.
 func (b *builder) baseOrigin(name string, i int) origin {
-	if n, ok := findStage(b.plan, name, i); ok && strings.EqualFold(b.plan.Stages[n].Name, name) {
+	if n, ok := b.plan.FindBefore(name, i); ok && strings.EqualFold(b.plan.Stages[n].Name, name) {
 		return origin{name: name, stage: n} // one that a context replaced too: it begins with that
 	}
 	if name == scratch {
@@ -119,14 +119,14 @@ func (b *builder) sourceOrigin(st *plan.Step, flag, name string, i int) (origin,
 	if strings.ContainsRune(name, '$') {
 		return origin{}, b.errorf(st, "%s: variables are not expanded here; name a stage with FROM $VARIABLE AS NAME and take it from that", flag)
 	}
-	if n, ok := findStage(b.plan, name, i); ok {
+	if n, ok := b.plan.FindBefore(name, i); ok {
 		return b.stageOrigin(n), nil
 	}
 	o := b.outside(name)
 	if o.context != nil {
 		return o, nil
 	}
-	if later, ok := findStage(b.plan, name, len(b.plan.Stages)); ok && later > i {
+	if later, ok := b.plan.FindBefore(name, len(b.plan.Stages)); ok && later > i {
 		return o, b.errorf(st, "%s: that stage comes later; it has to be defined before this one", flag)
 	}
 	if _, err := strconv.Atoi(name); err == nil {

@@ -132,10 +132,8 @@ func (g *graph) base(s *plan.Stage) (stage int, name string) {
 	if err != nil {
 		return -1, ""
 	}
-	for i := s.Index - 1; i >= 0; i-- {
-		if n := g.plan.Stages[i].Name; n != "" && strings.EqualFold(n, v.Value) {
-			return i, v.Value
-		}
+	if i, ok := g.plan.FindBefore(v.Value, s.Index); ok && strings.EqualFold(g.plan.Stages[i].Name, v.Value) {
+		return i, v.Value
 	}
 	return -1, v.Value
 }
@@ -159,24 +157,11 @@ func (g *graph) reads(st *plan.Step, i int) ([]int, error) {
 	}
 	var reads []int
 	for _, name := range names {
-		if n := g.find(name, i); n >= 0 {
+		if n, ok := g.plan.FindBefore(name, i); ok {
 			reads = append(reads, n)
 		}
 	}
 	return reads, nil
-}
-
-// find is the stage of a name or number before stage i, -1 without one.
-func (g *graph) find(name string, i int) int {
-	for n := i - 1; n >= 0; n-- {
-		if stage := g.plan.Stages[n].Name; stage != "" && strings.EqualFold(stage, name) {
-			return n
-		}
-	}
-	if n, err := strconv.Atoi(name); err == nil && n >= 0 && n < i {
-		return n
-	}
-	return -1
 }
 
 // instructionWords are all of an instruction but its place in the file.

@@ -9,15 +9,21 @@ import (
 // Find returns the index of the stage with a name, in any case, or a number. A
 // name that several stages have means the last of them.
 func (p *Plan) Find(target string) (int, error) {
-	for i := len(p.Stages) - 1; i >= 0; i-- {
-		if strings.EqualFold(p.Stages[i].Name, target) && target != "" {
-			return i, nil
-		}
-	}
-	if n, err := strconv.Atoi(target); err == nil && n >= 0 && n < len(p.Stages) {
+	if n, ok := p.FindBefore(target, len(p.Stages)); ok {
 		return n, nil
 	}
 	return 0, fmt.Errorf("no stage %q: %s", target, p.names())
+}
+
+// FindBefore is Find among the stages before the one with an index.
+func (p *Plan) FindBefore(name string, before int) (index int, ok bool) {
+	for i := before - 1; i >= 0; i-- {
+		if strings.EqualFold(p.Stages[i].Name, name) && name != "" {
+			return i, true
+		}
+	}
+	n, err := strconv.Atoi(name)
+	return n, err == nil && n >= 0 && n < before
 }
 
 // names lists what Find would find, for messages.
