@@ -117,16 +117,7 @@ func (d *depfile) write(ctx context.Context, st *images) error {
 	if d == nil {
 		return nil
 	}
-	all := slices.Clone(d.files)
-	for _, used := range d.dirs {
-		list := used.uses.List()
-		for _, p := range list {
-			all = append(all, filepath.Join(used.dir, p))
-		}
-		if len(list) > 0 {
-			all = append(all, used.ignore...)
-		}
-	}
+	all := d.used()
 	for _, name := range st.names() {
 		path, err := st.NameFile(ctx, name)
 		if err != nil {
@@ -139,6 +130,21 @@ func (d *depfile) write(ctx context.Context, st *images) error {
 	d.changed = slices.ContainsFunc(all, d.isNewer) // before this program itself changes directories
 	_, err := writeChanged(d.path, d.rule(all))
 	return err
+}
+
+// used are the files and directories that the image depends on.
+func (d *depfile) used() []string {
+	all := slices.Clone(d.files)
+	for _, used := range d.dirs {
+		list := used.uses.List()
+		for _, p := range list {
+			all = append(all, filepath.Join(used.dir, p))
+		}
+		if len(list) > 0 {
+			all = append(all, used.ignore...)
+		}
+	}
+	return all
 }
 
 // isNewer tells whether a file may have changed since the build began.

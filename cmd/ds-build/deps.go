@@ -17,14 +17,10 @@ import (
 // left out: what counts of them is what they hold. Names are ended by NUL, for
 // some have any other character in them.
 func (d *depfile) print(s *cli.IO) error {
-	all := slices.Clone(d.files)
+	all := d.used()
 	for _, used := range d.dirs {
-		list := used.uses.List()
-		for _, p := range slices.Concat(list, used.uses.Links()) {
+		for _, p := range used.uses.Links() {
 			all = append(all, filepath.Join(used.dir, p))
-		}
-		if len(list) > 0 {
-			all = append(all, used.ignore...)
 		}
 	}
 	slices.Sort(all)

@@ -63,14 +63,7 @@ func (r runner) Run(ctx context.Context, c build.Container) (res build.RunResult
 		return res, err
 	}
 	defer w.close()
-	args := append([]string{"run", "--no-record", "--status-fd", "3"}, w.args()...)
-	if r.isolation != "" {
-		args = append(args, "--isolation", r.isolation)
-	}
-	if r.limits.BestEffort {
-		args = append(args, "--best-effort")
-	}
-	cmd := exec.CommandContext(ctx, cli.Program("ds-exec"), append(args, c.Dir)...)
+	cmd := exec.CommandContext(ctx, cli.Program("ds-exec"), append(r.arguments(w), c.Dir)...)
 	cmd.Stdout, cmd.Stderr = c.Output, c.Output
 	cmd.ExtraFiles = append([]*os.File{says}, w.files()...)
 	var cut atomic.Bool
@@ -97,6 +90,18 @@ func (r runner) Run(ctx context.Context, c build.Container) (res build.RunResult
 		err = ctx.Err()
 	}
 	return res, err
+}
+
+// arguments are those of ds-exec before the bundle.
+func (r runner) arguments(w *whisper) []string {
+	args := append([]string{"run", "--no-record", "--status-fd", "3"}, w.args()...)
+	if r.isolation != "" {
+		args = append(args, "--isolation", r.isolation)
+	}
+	if r.limits.BestEffort {
+		args = append(args, "--best-effort")
+	}
+	return args
 }
 
 // status is what ds-exec says on its status descriptor, all records in one:
