@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -104,16 +105,29 @@ func TestRebuildElsewhere(t *testing.T) {
 			}
 		})
 	}
-	t.Run("only the clock differs", func(t *testing.T) {
-		if all.later == 0 {
-			t.Skip("no program can be told here that it is later")
-		}
-		b.write("there/Dockerfile", "FROM base\nRUN echo same >/same\nRUN date -u +%F >/day\n")
-		b.sh("docksmith build -q -t dated there")
-		got, err := b.rebuild("dated", "there", all)
-		want := "file /day of layer 3 (\"RUN /bin/sh -c date -u +%F >/day # buildkit\"): differs in content\nrebuild dated: refuted " + b.digest("dated:latest") + "\n"
-		if got != want {
-			t.Errorf("%s%v, want %s", got, err, want)
-		}
-	})
+	for _, uid := range slices.Compact([]uint32{all.user, rangeOrOne(t, all.user)}) {
+		t.Run(fmt.Sprintf("only the clock differs, user %d", uid), func(t *testing.T) {
+			if all.later == 0 {
+				t.Skip("no program can be told here that it is later")
+			}
+			inner := *b
+			inner.t, all.user = t, uid
+			inner.write("there/Dockerfile", "FROM base\nRUN echo same >/same\nRUN date -u +%F >/day\n")
+			inner.sh("docksmith build -q -t dated there")
+			got, err := inner.rebuild("dated", "there", all)
+			want := "file /day of layer 3 (\"RUN /bin/sh -c date -u +%F >/day # buildkit\"): differs in content\nrebuild dated: refuted " + inner.digest("dated:latest") + "\n"
+			if got != want {
+				t.Errorf("%s%v, want %s", got, err, want)
+			}
+		})
+	}
+}
+
+// rangeOrOne is a user with a range of ids, or the one given where there is none
+// or this one cannot become another.
+func rangeOrOne(t *testing.T, one uint32) uint32 {
+	if uid := userWithRange(t); uid != 0 && os.Geteuid() == 0 {
+		return uid
+	}
+	return one
 }
