@@ -14,9 +14,10 @@ import (
 
 // runtimeFlags change what an image asks for.
 type runtimeFlags struct {
-	o                             oci.RuntimeOptions
-	entrypoint, platform, network string
-	flags                         *cli.Flags
+	o                   oci.RuntimeOptions
+	entrypoint, network string
+	platform            oci.PlatformFlag
+	flags               *cli.Flags
 }
 
 func (r *runtimeFlags) declare(f *cli.Flags) {
@@ -30,16 +31,16 @@ func (r *runtimeFlags) declare(f *cli.Flags) {
 	f.Complete("network", "none,host")
 	f.BoolVar(&r.o.Readonly, "readonly", false, "mount the root file system read-only")
 	f.BoolVarP(&r.o.Terminal, "tty", "t", false, "give the process a terminal")
-	f.StringVar(&r.platform, "platform", "", "`OS/ARCH` to pick from an index")
+	f.Var(&r.platform, "platform", "`OS/ARCH` to pick from an index")
 }
 
 // options reads the flags; command follows the operands, maybe after "--".
-func (r *runtimeFlags) options(command []string) (oci.RuntimeOptions, *oci.Platform, error) {
+func (r *runtimeFlags) options(command []string) (oci.RuntimeOptions, error) {
 	o := r.o
 	if r.flags.Changed("entrypoint") {
 		words, err := commandWords(r.entrypoint)
 		if err != nil {
-			return o, nil, cli.Usagef("--entrypoint: %v", err)
+			return o, cli.Usagef("--entrypoint: %v", err)
 		}
 		o.Entrypoint = append([]string{}, words...)
 	}
@@ -48,7 +49,7 @@ func (r *runtimeFlags) options(command []string) (oci.RuntimeOptions, *oci.Platf
 	}
 	for _, kv := range o.Env {
 		if err := validEnv(kv); err != nil {
-			return o, nil, cli.Usagef("--env: %v", err)
+			return o, cli.Usagef("--env: %v", err)
 		}
 	}
 	switch r.network {
@@ -56,10 +57,9 @@ func (r *runtimeFlags) options(command []string) (oci.RuntimeOptions, *oci.Platf
 	case "host":
 		o.HostNetwork = true
 	default:
-		return o, nil, cli.Usagef("--network %q: want none or host", r.network)
+		return o, cli.Usagef("--network %q: want none or host", r.network)
 	}
-	p, err := parsePlatform(r.platform)
-	return o, p, err
+	return o, nil
 }
 
 func bundleCommand() *cli.Command {
@@ -109,12 +109,12 @@ func bundleMaker(c *cli.Command, enter func(*store.Store, *cli.IO, *store.Image)
 		if err := operands(args, least, -1, "IMAGE or DIR"); err != nil {
 			return err
 		}
-		o, p, err := r.options(afterDashes(args[least:]))
+		o, err := r.options(afterDashes(args[least:]))
 		if err != nil {
 			return err
 		}
 		return withStore(stdio, func(s *store.Store) error {
-			img, err := s.Image(args[0], p)
+			img, err := s.Image(args[0], r.platform.Platform)
 			if err != nil {
 				return err
 			}

@@ -52,7 +52,8 @@ same call makes the same image: "created" is $SOURCE_DATE_EPOCH or 1970.
 // commit is the command's flags.
 type commit struct {
 	names, layers, annotations []string
-	from, configFile, platform string
+	from, configFile           string
+	platform                   oci.PlatformFlag
 	author                     string
 	settings                   []*setting
 	asJSON                     bool
@@ -69,7 +70,7 @@ func (c *commit) declare(f *cli.Flags) {
 	f.StringVar(&c.configFile, "config", "", "take settings from the JSON in `FILE`: an image's config document, or its config member")
 	f.Complete("config", "file")
 	c.settings = declareSettings(f)
-	f.StringVar(&c.platform, "platform", "", "`OS/ARCH` the image is for; picks from IMAGE if that is an index")
+	f.Var(&c.platform, "platform", "`OS/ARCH` the image is for; picks from IMAGE if that is an index")
 	f.StringVar(&c.author, "author", "", "`NAME` of the author")
 	f.StringArrayVar(&c.annotations, "annotation", nil, "annotate the manifest with `KEY=VALUE`; may be repeated")
 	f.BoolVar(&c.asJSON, "json", false, "print the descriptor")
@@ -129,10 +130,7 @@ func findLayer(ctx context.Context, s *store.Store, d string) (oci.Layer, error)
 
 // base is what the image begins with.
 func (c *commit) base(s *store.Store) (oci.Image, []oci.Layer, error) {
-	p, err := parsePlatform(c.platform)
-	if err != nil {
-		return oci.Image{}, nil, err
-	}
+	p := c.platform.Platform
 	if c.from != "" {
 		img, err := s.Image(c.from, p)
 		if err != nil {
@@ -179,7 +177,7 @@ func (c *commit) readConfig(stdio *cli.IO, img *oci.Image) error {
 	if doc.Author != "" {
 		img.Author = doc.Author
 	}
-	if doc.Architecture != "" && c.platform == "" && c.from == "" {
+	if doc.Architecture != "" && c.platform.Platform == nil && c.from == "" {
 		img.Platform = doc.Platform
 	}
 	return nil

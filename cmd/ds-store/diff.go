@@ -38,7 +38,7 @@ func diffCommand() *cli.Command {
 		Flags: func(f *cli.Flags) {
 			f.StringArrayVar(&d.only, "only", nil, "compare `KIND` alone: manifest, config, history, layer or file; may be repeated")
 			f.Complete("only", "manifest,config,history,layer,file")
-			f.StringVar(&d.platform, "platform", "", "`OS/ARCH` to pick from an index")
+			f.Var(&d.platform, "platform", "`OS/ARCH` to pick from an index")
 			f.BoolVarP(&d.quiet, "quiet", "q", false, "print nothing")
 			f.BoolVar(&d.asJSON, "json", false, `print JSON lines, closed by {"type":"end"}`)
 		},
@@ -48,7 +48,7 @@ func diffCommand() *cli.Command {
 
 type diff struct {
 	only          []string
-	platform      string
+	platform      oci.PlatformFlag
 	quiet, asJSON bool
 
 	store *store.Store
@@ -57,10 +57,6 @@ type diff struct {
 
 func (d *diff) run(ctx context.Context, stdio *cli.IO, args []string) (err error) {
 	if err := operands(args, 2, 2, "IMAGE"); err != nil {
-		return err
-	}
-	p, err := parsePlatform(d.platform)
-	if err != nil {
 		return err
 	}
 	var o compare.Options
@@ -79,7 +75,7 @@ func (d *diff) run(ctx context.Context, stdio *cli.IO, args []string) (err error
 	}()
 	var sides [2]*compare.Image
 	for i, name := range args {
-		if sides[i], err = d.image(ctx, stdio, name, p); err != nil {
+		if sides[i], err = d.image(ctx, stdio, name); err != nil {
 			return err
 		}
 		defer sides[i].Close() // only read from
@@ -95,10 +91,10 @@ func (d *diff) run(ctx context.Context, stdio *cli.IO, args []string) (err error
 
 // image finds what an operand means: an image of the store, unless it can only be
 // a path, else a file or directory.
-func (d *diff) image(ctx context.Context, stdio *cli.IO, name string, p *oci.Platform) (*compare.Image, error) {
+func (d *diff) image(ctx context.Context, stdio *cli.IO, name string) (*compare.Image, error) {
 	path, inside, isFile := splitPath(name)
 	if strings.HasPrefix(name, "/") || strings.HasPrefix(name, ".") {
-		return compare.Open(ctx, path, compare.OpenOptions{Name: inside, Platform: p})
+		return compare.Open(ctx, path, compare.OpenOptions{Name: inside, Platform: d.platform.Platform})
 	}
 	if d.store == nil {
 		root, err := stdio.Root()
@@ -109,12 +105,12 @@ func (d *diff) image(ctx context.Context, stdio *cli.IO, name string, p *oci.Pla
 			return nil, err
 		}
 	}
-	img, err := d.store.Image(name, p)
+	img, err := d.store.Image(name, d.platform.Platform)
 	if err == nil {
 		return compare.Stored(d.store, img), nil
 	}
 	if isFile && (errors.Is(err, oci.ErrNotFound) || invalidRef(name)) {
-		return compare.Open(ctx, path, compare.OpenOptions{Name: inside, Platform: p})
+		return compare.Open(ctx, path, compare.OpenOptions{Name: inside, Platform: d.platform.Platform})
 	}
 	return nil, hinted(err)
 }

@@ -28,7 +28,7 @@ type row struct {
 
 func historyCommand() *cli.Command {
 	var h historyOutput
-	var platform string
+	var platform oci.PlatformFlag
 	return &cli.Command{
 		Name: "history", Args: "IMAGE",
 		Short: "List the instructions that made an image, the last first.",
@@ -37,19 +37,15 @@ func historyCommand() *cli.Command {
 "table ..." prints a table with a header. Fields: ID Digest DiffID Size Created
 CreatedAt CreatedSince CreatedBy Comment Empty.`,
 		Flags: func(f *cli.Flags) {
-			f.StringVar(&platform, "platform", "", "`OS/ARCH` to pick from an index")
+			f.Var(&platform, "platform", "`OS/ARCH` to pick from an index")
 			h.declare(f)
 		},
 		Run: func(_ context.Context, stdio *cli.IO, args []string) error {
 			if err := operands(args, 1, 1, "IMAGE"); err != nil {
 				return err
 			}
-			p, err := parsePlatform(platform)
-			if err != nil {
-				return err
-			}
 			return withStore(stdio, func(s *store.Store) error {
-				img, err := s.Image(args[0], p)
+				img, err := s.Image(args[0], platform.Platform)
 				if err != nil {
 					return err
 				}

@@ -89,17 +89,6 @@ func parseRefs(names []string) ([]oci.Ref, error) {
 	return refs, nil
 }
 
-func parsePlatform(s string) (*oci.Platform, error) {
-	if s == "" {
-		return nil, nil
-	}
-	p, err := oci.ParsePlatform(s)
-	if err != nil {
-		return nil, cli.Usagef("%v", err)
-	}
-	return &p, nil
-}
-
 // compressFlags are --compress and --level.
 type compressFlags struct {
 	name  string

@@ -12,7 +12,8 @@ import (
 
 func squashCommand() *cli.Command {
 	var names []string
-	var base, platform string
+	var base string
+	var platform oci.PlatformFlag
 	var from int
 	var compress compressFlags
 	var asJSON bool
@@ -32,7 +33,7 @@ call makes the same image.
 			f.StringVar(&base, "keep-base", "", "keep the layers of the image `BASE`, on which IMAGE lies")
 			f.Complete("keep-base", "image")
 			compress.declare(f, defaultCompression(), "store the layer compressed")
-			f.StringVar(&platform, "platform", "", "`OS/ARCH` to pick from an index")
+			f.Var(&platform, "platform", "`OS/ARCH` to pick from an index")
 			f.BoolVar(&asJSON, "json", false, "print the descriptor")
 		},
 		Run: func(ctx context.Context, stdio *cli.IO, args []string) error {
@@ -44,9 +45,9 @@ call makes the same image.
 			if o.Layer, err = compress.options(); err != nil {
 				return err
 			}
-			return withRestacked(ctx, stdio, names, args, platform, func(s *store.Store, img *store.Image, p *oci.Platform) (oci.Descriptor, error) {
+			return withRestacked(ctx, stdio, names, args, platform.Platform, func(s *store.Store, img *store.Image) (oci.Descriptor, error) {
 				if base != "" {
-					below, err := s.Image(base, p)
+					below, err := s.Image(base, platform.Platform)
 					if err != nil {
 						return oci.Descriptor{}, err
 					}
@@ -65,18 +66,14 @@ call makes the same image.
 }
 
 // maker makes an image of another.
-type maker func(s *store.Store, img *store.Image, p *oci.Platform) (oci.Descriptor, error)
+type maker func(s *store.Store, img *store.Image) (oci.Descriptor, error)
 
 // withRestacked makes an image of the operand, names it and calls done.
-func withRestacked(ctx context.Context, stdio *cli.IO, names, args []string, platform string, from maker, done func(oci.Descriptor) error) error {
+func withRestacked(ctx context.Context, stdio *cli.IO, names, args []string, p *oci.Platform, from maker, done func(oci.Descriptor) error) error {
 	if err := operands(args, 1, 1, "IMAGE"); err != nil {
 		return err
 	}
 	refs, err := parseRefs(names)
-	if err != nil {
-		return err
-	}
-	p, err := parsePlatform(platform)
 	if err != nil {
 		return err
 	}
@@ -85,7 +82,7 @@ func withRestacked(ctx context.Context, stdio *cli.IO, names, args []string, pla
 		if err != nil {
 			return err
 		}
-		desc, err := from(s, img, p)
+		desc, err := from(s, img)
 		if err != nil {
 			return err
 		}
@@ -104,7 +101,8 @@ type rebased struct {
 
 func rebaseCommand() *cli.Command {
 	var names []string
-	var from, onto, platform string
+	var from, onto string
+	var platform oci.PlatformFlag
 	var asJSON bool
 	return &cli.Command{
 		Name: "rebase", Args: "[-t NAME]... --from OLDBASE --onto NEWBASE IMAGE",
@@ -121,7 +119,7 @@ layers on top hide. Nothing is run: what a build wrote because of OLDBASE stays 
 			f.Complete("from", "image")
 			f.StringVar(&onto, "onto", "", "the image `NEWBASE` that it shall lie on")
 			f.Complete("onto", "image")
-			f.StringVar(&platform, "platform", "", "`OS/ARCH` to pick from an index")
+			f.Var(&platform, "platform", "`OS/ARCH` to pick from an index")
 			f.BoolVar(&asJSON, "json", false, "print the descriptor, and what is hidden")
 		},
 		Run: func(ctx context.Context, stdio *cli.IO, args []string) error {
@@ -129,12 +127,12 @@ layers on top hide. Nothing is run: what a build wrote because of OLDBASE stays 
 				return cli.Usagef("--from OLDBASE and --onto NEWBASE are needed")
 			}
 			var res restack.Rebased
-			return withRestacked(ctx, stdio, names, args, platform, func(s *store.Store, img *store.Image, p *oci.Platform) (oci.Descriptor, error) {
-				old, err := s.Image(from, p)
+			return withRestacked(ctx, stdio, names, args, platform.Platform, func(s *store.Store, img *store.Image) (oci.Descriptor, error) {
+				old, err := s.Image(from, platform.Platform)
 				if err != nil {
 					return oci.Descriptor{}, err
 				}
-				base, err := s.Image(onto, p)
+				base, err := s.Image(onto, platform.Platform)
 				if err != nil {
 					return oci.Descriptor{}, err
 				}

@@ -27,7 +27,8 @@ type imageDocument struct {
 }
 
 func inspectCommand() *cli.Command {
-	var platform, format string
+	var format string
+	var platform oci.PlatformFlag
 	var manifest, config bool
 	return &cli.Command{
 		Name: "inspect", Args: "IMAGE...",
@@ -40,7 +41,7 @@ and "digest", "names", "layers", "manifest": see docksmith-store(5).
     ds-store inspect app:v1 | jq -r '.config.Env[]'
     ds-store inspect --format '{{join .Config.Cmd " "}}' app:v1`,
 		Flags: func(f *cli.Flags) {
-			f.StringVar(&platform, "platform", "", "`OS/ARCH` to pick from an index")
+			f.Var(&platform, "platform", "`OS/ARCH` to pick from an index")
 			f.StringVarP(&format, "format", "f", "", formatUsage)
 			f.Complete("format", "json,docksmith")
 			f.BoolVar(&manifest, "manifest", false, "print the manifest, byte for byte as it is stored")
@@ -50,17 +51,13 @@ and "digest", "names", "layers", "manifest": see docksmith-store(5).
 			if err := operands(args, 1, -1, "IMAGE"); err != nil {
 				return err
 			}
-			p, err := parsePlatform(platform)
-			if err != nil {
-				return err
-			}
 			show, err := imagePrinter(stdio, format)
 			if err != nil {
 				return err
 			}
 			return withStore(stdio, func(s *store.Store) error {
 				for _, name := range args {
-					img, err := s.Image(name, p)
+					img, err := s.Image(name, platform.Platform)
 					if err != nil {
 						return err
 					}

@@ -8,11 +8,13 @@ import (
 	"strings"
 
 	"docksmith/lib/cli"
+	"docksmith/lib/oci"
 	"docksmith/lib/store"
 )
 
 func importCommand() *cli.Command {
-	var tag, as, platform string
+	var tag, as string
+	var platform oci.PlatformFlag
 	var noReplace, all, asJSON bool
 	var compress compressFlags
 	return &cli.Command{
@@ -28,18 +30,18 @@ says what it was.`,
 			f.Complete("tag", "image")
 			f.StringVar(&as, "as", "", "take the input for `KIND`: oci, docker or rootfs")
 			f.Complete("as", "oci,docker,rootfs")
-			f.StringVar(&platform, "platform", "", "`OS/ARCH` to pick, or to label a root file system with")
+			f.Var(&platform, "platform", "`OS/ARCH` to pick, or to label a root file system with")
 			f.BoolVar(&all, "all-platforms", false, "keep an image for several platforms whole")
 			f.BoolVar(&noReplace, "no-replace", false, "fail when another image has the name")
 			compress.declare(f, defaultCompression(), "store a root file system compressed")
 			f.BoolVar(&asJSON, "json", false, "print one line of JSON per image")
 		},
 		Run: func(ctx context.Context, stdio *cli.IO, args []string) error {
-			if all && platform != "" {
+			if all && platform.Platform != nil {
 				return cli.Usagef("--all-platforms and --platform exclude each other")
 			}
-			o := store.ImportOptions{Kind: store.Kind(as), NoReplace: noReplace, AllPlatforms: all}
-			if err := importOptions(&o, tag, platform, &compress); err != nil {
+			o := store.ImportOptions{Kind: store.Kind(as), NoReplace: noReplace, AllPlatforms: all, Platform: platform.Platform}
+			if err := importOptions(&o, tag, &compress); err != nil {
 				return err
 			}
 			return withStore(stdio, func(s *store.Store) error {
@@ -53,7 +55,7 @@ says what it was.`,
 	}
 }
 
-func importOptions(o *store.ImportOptions, tag, platform string, compress *compressFlags) (err error) {
+func importOptions(o *store.ImportOptions, tag string, compress *compressFlags) (err error) {
 	switch o.Kind {
 	case "", store.KindOCI, store.KindDocker, store.KindRootFS:
 	default:
@@ -65,9 +67,6 @@ func importOptions(o *store.ImportOptions, tag, platform string, compress *compr
 			return err
 		}
 		o.Name = &refs[0]
-	}
-	if o.Platform, err = parsePlatform(platform); err != nil {
-		return err
 	}
 	if o.Layer, err = compress.options(); err != nil {
 		return err
@@ -121,7 +120,8 @@ func printImported(stdio *cli.IO, list []store.Imported, asJSON bool) error {
 }
 
 func exportCommand() *cli.Command {
-	var out, platform string
+	var out string
+	var platform oci.PlatformFlag
 	var compress compressFlags
 	return &cli.Command{
 		Name: "export", Args: "IMAGE...",
@@ -132,21 +132,18 @@ an image whose layers change has another digest in the archive.`,
 			f.StringVarP(&out, "output", "o", "", "write to `FILE`, which appears whole or not at all")
 			f.Complete("output", "file")
 			compress.declare(f, "", "convert the layers")
-			f.StringVar(&platform, "platform", "", "`OS/ARCH` to pick from an index")
+			f.Var(&platform, "platform", "`OS/ARCH` to pick from an index")
 		},
 		Run: func(ctx context.Context, stdio *cli.IO, args []string) error {
 			if err := operands(args, 1, -1, "IMAGE"); err != nil {
 				return err
 			}
-			var o store.ExportOptions
+			o := store.ExportOptions{Platform: platform.Platform}
 			var err error
 			if o.Convert = compress.name != ""; o.Convert {
 				if o.Layer, err = compress.options(); err != nil {
 					return err
 				}
-			}
-			if o.Platform, err = parsePlatform(platform); err != nil {
-				return err
 			}
 			return withStore(stdio, func(s *store.Store) error {
 				return stdio.WithOutput(out, func(w io.Writer) error { return s.Export(ctx, w, args, o) })

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"docksmith/lib/cli"
+	"docksmith/lib/oci"
 	"docksmith/lib/store"
 	"docksmith/lib/verify"
 )
@@ -38,25 +39,21 @@ Exit status: 0 proven, 1 refuted, 2 could not tell.
 const unknown = 2
 
 func imageCommand() *cli.Command {
-	var platform string
+	var platform oci.PlatformFlag
 	var out output
 	return &cli.Command{
 		Name: "image", Args: "IMAGE...",
 		Short:      "Prove images, in the store or in archives and layouts, from their digests to their layers' entries.",
 		FailStatus: unknown,
 		Flags: func(f *cli.Flags) {
-			f.StringVar(&platform, "platform", "", "look at the image for `OS/ARCH` where there are several")
+			f.Var(&platform, "platform", "look at the image for `OS/ARCH` where there are several")
 			out.flags(f)
 		},
 		Run: func(ctx context.Context, io *cli.IO, args []string) error {
 			if len(args) == 0 {
 				return cli.Usagef("name at least one image")
 			}
-			p, err := parsePlatform(platform)
-			if err != nil {
-				return err
-			}
-			return proveImages(ctx, io, args, verify.ImageOptions{Platform: p, Found: out.finder(io)}, &out)
+			return proveImages(ctx, io, args, verify.ImageOptions{Platform: platform.Platform, Found: out.finder(io)}, &out)
 		},
 	}
 }

@@ -14,7 +14,7 @@ import (
 func secretsCommand() *cli.Command {
 	var files, vars []string
 	var all bool
-	var platform string
+	var platform oci.PlatformFlag
 	var out output
 	return &cli.Command{
 		Name: "no-secrets", Args: "[IMAGE]...",
@@ -25,7 +25,7 @@ func secretsCommand() *cli.Command {
 			f.Complete("canary-file", "file")
 			f.StringArrayVar(&vars, "canary-env", nil, "look for the value of the variable `NAME`; repeatable")
 			f.BoolVar(&all, "store", false, "look through the whole state directory: cache, logs, mounts and all")
-			f.StringVar(&platform, "platform", "", "look at the image for `OS/ARCH` where there are several")
+			f.Var(&platform, "platform", "look at the image for `OS/ARCH` where there are several")
 			out.flags(f)
 		},
 		Run: func(ctx context.Context, io *cli.IO, args []string) error {
@@ -36,11 +36,7 @@ func secretsCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			p, err := parsePlatform(platform)
-			if err != nil {
-				return err
-			}
-			return searchAll(ctx, io, args, all, p, verify.NewSearch(canaries, out.finder(io)), &out)
+			return searchAll(ctx, io, args, all, platform.Platform, verify.NewSearch(canaries, out.finder(io)), &out)
 		},
 	}
 }
@@ -74,17 +70,6 @@ func readCanaries(files, vars []string) ([]verify.Canary, error) {
 		return nil, cli.Usagef("give --canary-file or --canary-env")
 	}
 	return list, nil
-}
-
-func parsePlatform(s string) (*oci.Platform, error) {
-	if s == "" {
-		return nil, nil
-	}
-	p, err := oci.ParsePlatform(s)
-	if err != nil {
-		return nil, cli.Usagef("%v", err)
-	}
-	return &p, nil
 }
 
 // searchAll searches images, paths and, last, the state directory.

@@ -241,3 +241,15 @@ func TestHistoryOfLayers(t *testing.T) {
 		t.Error("the history was changed")
 	}
 }
+
+func TestPlatformFlag(t *testing.T) {
+	var f PlatformFlag
+	for _, c := range []struct{ word, want string }{{"x86_64", "linux/amd64"}, {"", ""}, {"linux/arm/v7", "linux/arm/v7"}} {
+		if err := f.Set(c.word); err != nil || f.String() != c.want || (f.Platform == nil) != (c.want == "") {
+			t.Errorf("%q: %q, %v", c.word, f.String(), err)
+		}
+	}
+	if err := f.Set("a/b/c/d"); err == nil || f.Platform != nil {
+		t.Errorf("a wrong one: %v, %v", f.Platform, err)
+	}
+}
