@@ -30,17 +30,16 @@ good as doing no harm. Attacks on what no CMD does are left out.
 			f.BoolVar(&o.Whole, "whole", false, "give --target an OCI archive with all layers instead")
 			f.StringVar(&o.Load, "load", "", "attack `CMD`, which loads an OCI archive and may keep it in {}")
 			f.StringVar(&o.Bundle, "bundle", "", "attack `CMD`, which makes an OCI bundle of an OCI archive in {}")
+			f.StringVar(&o.Fetch, "fetch", "", "attack `CMD`, which fetches {url} and may keep it in {}")
+			f.StringVar(&o.Build, "build", "", "attack `CMD`, which builds the directory {} and writes an OCI archive")
 			f.BoolVar(&asJSON, "json", false, "write JSON lines, closed by {\"type\":\"end\"}")
 		},
 		Run: func(ctx context.Context, io *cli.IO, args []string) error {
 			if len(args) > 0 {
 				return cli.Usagef("no operands are taken")
 			}
-			if o.Target == "" && o.Load == "" && o.Bundle == "" {
-				o.Target = fmt.Sprintf("%s apply --max-bytes %d --max-entries %d {}", sibling("ds-layer"), hostile.MaxBytes, hostile.MaxEntries)
-				o.Load = "DOCKSMITH_ROOT={} " + sibling("ds-store") + " import"
-				root := "export DOCKSMITH_ROOT={state}/root; "
-				o.Bundle = root + sibling("ds-store") + " import -t x >/dev/null && " + sibling("ds-store") + " unpack x {}"
+			if o.Target+o.Load+o.Bundle+o.Fetch+o.Build == "" {
+				attackOurs(&o)
 			}
 			o.Told = func(r hostile.Result) { tellAttack(io, asJSON, r) }
 			score, err := hostile.Run(ctx, o)
@@ -50,6 +49,17 @@ good as doing no harm. Attacks on what no CMD does are left out.
 			return tellScore(io, asJSON, score)
 		},
 	}
+}
+
+// attackOurs attacks our own programs.
+func attackOurs(o *hostile.Options) {
+	store := sibling("ds-store")
+	const root = "export DOCKSMITH_ROOT={state}/root; "
+	o.Target = fmt.Sprintf("%s apply --max-bytes %d --max-entries %d {}", sibling("ds-layer"), hostile.MaxBytes, hostile.MaxEntries)
+	o.Load = "DOCKSMITH_ROOT={} " + store + " import"
+	o.Bundle = root + store + " import -t x >/dev/null && " + store + " unpack x {}"
+	o.Fetch = root + sibling("ds-cache") + " fetch {url}"
+	o.Build = root + sibling("ds-build") + " -q -f {}/Dockerfile -t x {} >/dev/null && " + store + " export x"
 }
 
 // sibling is a program of ours, quoted for sh.

@@ -190,9 +190,9 @@ func settings() []Fixture {
 					return err
 				}
 			}
-			t.differs = differs(specs[0], specs[1])
+			t.wrong = differs(specs[0], specs[1])
 			return nil
-		}, judge: func(p places, t *trial) string { return t.differs }}
+		}, judge: wrong}
 	}
 	config := func(a *parts) map[string]any { return a.config["config"].(map[string]any) }
 	words := func(p places) []string {

@@ -47,16 +47,18 @@ const (
 	ofLayer kind = iota
 	ofImage
 	ofBundle
+	ofFetch
+	ofBuild
 )
 
 // command is the command line that does it, "" if there is none.
 func (o Options) command(k kind) string {
-	return map[kind]string{ofLayer: o.Target, ofImage: o.Load, ofBundle: o.Bundle}[k]
+	return map[kind]string{ofLayer: o.Target, ofImage: o.Load, ofBundle: o.Bundle, ofFetch: o.Fetch, ofBuild: o.Build}[k]
 }
 
 // All are all attacks.
 func All() []Fixture {
-	return slices.Concat(Layers(), Images(), imageBombs(), users(), settings(), tags(), states())
+	return slices.Concat(Layers(), Images(), imageBombs(), users(), settings(), tags(), states(), fetches(), linked(), builds())
 }
 
 // places are directories of one attack.

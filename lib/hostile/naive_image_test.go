@@ -41,6 +41,7 @@ func naiveLoad(dir string) error {
 	if err != nil {
 		return err
 	}
+	naiveLinks(files)
 	scratch := filepath.Join(os.TempDir(), "naive-load.tmp")
 	if err := os.WriteFile(scratch, files["index.json"], 0o666); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package hostile
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -46,6 +49,13 @@ type Options struct {
 	// image in the OCI archive on standard input. Default: attacks that aim at
 	// who a container runs as, or at its settings, are left out.
 	Bundle string
+	// Fetch gets the file at {url} and may keep it in {}. Default: attacks by
+	// servers are left out.
+	Fetch string
+	// Build builds the Dockerfile in {}, whose context that is, with a cache in
+	// {state}, and writes an OCI archive to standard output. Default: attacks on
+	// caches are left out.
+	Build string
 	// Timeout is what one attack may take. Default: a minute.
 	Timeout time.Duration
 	// Told is told of each result, in the order of rows and names.
@@ -80,8 +90,8 @@ func Run(ctx context.Context, o Options) (Score, error) {
 }
 
 // workers is how many attacks are made at the same time, each in a directory of
-// its own. The bombs among them are not to be many.
-const workers = 2
+// its own; of those that are there to take memory, one.
+const workers = 4
 
 // each makes attacks and tells of them in their order.
 func (o Options) each(ctx context.Context, list []Fixture, told func(Result)) (err error) {
@@ -95,10 +105,18 @@ func (o Options) each(ctx context.Context, list []Fixture, told func(Result)) (e
 	for i := range done {
 		done[i] = make(chan outcome, 1)
 	}
-	for w := range workers {
+	var next atomic.Int64
+	var bomb sync.Mutex
+	for range workers {
 		go func() {
-			for i := w; i < len(list); i += workers {
+			for i := next.Add(1) - 1; i < int64(len(list)); i = next.Add(1) - 1 {
+				if list[i].quota.memory > 0 {
+					bomb.Lock()
+				}
 				r, err := o.attack(ctx, list[i])
+				if list[i].quota.memory > 0 {
+					bomb.Unlock()
+				}
 				done[i] <- outcome{r, err}
 			}
 		}()
@@ -122,6 +140,26 @@ func (o Options) control(ctx context.Context) error {
 		{kind: ofLayer, layers: func(places) [][]byte { return [][]byte{plain(), tarOf(file("etc/more", "x"))} }},
 		{kind: ofImage, images: func(places) [][]byte { return [][]byte{archiveOf([][]byte{plain()}, nil)} }},
 		{kind: ofBundle, images: func(places) [][]byte { return [][]byte{archiveOf([][]byte{plain()}, nil)} }, judge: noBundle},
+		{kind: ofFetch, play: func(t *trial) error {
+			return during([4]byte{127, 0, 0, 2}, func(*network, string) string { return response("200 OK", "hello\n") }, func(n *network) error {
+				t.url = "http://" + n.first.host + "/file"
+				err := t.give(t.o.Fetch, nil)
+				if len(n.first.requests()) == 0 {
+					t.wrong = "the server was not asked"
+				}
+				return err
+			})
+		}, judge: wrong},
+		{kind: ofBuild, play: func(t *trial) error {
+			err := t.build("COPY f /f\nLABEL x=label-it", "content")
+			if err == nil && t.status == 0 {
+				var made []byte
+				if made, err = readBuilt(t.out); !bytes.Contains(made, []byte("content")) || !bytes.Contains(made, []byte("label-it")) {
+					t.wrong = "the image is another one"
+				}
+			}
+			return err
+		}, judge: wrong},
 	} {
 		if o.command(f.kind) == "" {
 			continue

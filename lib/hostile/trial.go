@@ -16,16 +16,18 @@ import (
 
 // trial is one run of an attack.
 type trial struct {
-	ctx     context.Context
-	o       Options
-	f       Fixture
-	p       places
-	status  int      // of the last command
-	hung    bool     // it did not end
-	memory  int64    // the most that a process had
-	differs string   // what of two things that must be the same is not
-	said    []byte   // what the last command wrote, or the first of it
-	env     []string // more of it
+	ctx    context.Context
+	o      Options
+	f      Fixture
+	p      places
+	status int      // of the last command
+	hung   bool     // it did not end
+	memory int64    // the most that a process had
+	wrong  string   // what play has found
+	url    string   // to be fetched
+	out    []byte   // the data of the last command, or the first of it
+	said   []byte   // what the last command wrote, or the first of it
+	env    []string // more of it
 }
 
 // attack runs one fixture in a directory of its own.
@@ -130,13 +132,13 @@ func (t *trial) run(script string, in io.Reader) error {
 	}
 	limited, cancel := context.WithTimeout(t.ctx, timeout)
 	defer cancel()
-	script = fmt.Sprintf("ulimit -f %d; ", fileLimit/512) + strings.NewReplacer("{}", quoted(t.p.root), "{state}", quoted(t.p.state)).Replace(script)
+	script = fmt.Sprintf("ulimit -f %d; ", fileLimit/512) + strings.NewReplacer("{}", quoted(t.p.root), "{state}", quoted(t.p.state), "{url}", quoted(t.url)).Replace(script)
 	cmd := exec.CommandContext(limited, "sh", "-c", script)
 	cmd.Dir = t.p.cwd
 	cmd.Stdin = in
-	cmd.Env = append(os.Environ(), t.env...)
-	said := &start{}
-	cmd.Stdout, cmd.Stderr = said, said
+	cmd.Env = append(append(os.Environ(), "no_proxy=*", "NO_PROXY=*"), t.env...)
+	said, out := &start{}, &start{}
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(said, out), said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
@@ -147,7 +149,7 @@ func (t *trial) run(script string, in io.Reader) error {
 	if use, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		t.memory = max(t.memory, int64(use.Maxrss)<<10)
 	}
-	t.said = said.b
+	t.said, t.out = said.b, out.b
 	t.status = cmd.ProcessState.ExitCode() // it need not have read all of its input
 	t.hung = limited.Err() != nil
 	return t.ctx.Err()
