@@ -118,7 +118,7 @@ func (c *Cache) TakeMountDir(d MountDir, take func(dir string) error) (done bool
 	if free, err := flock.Try(choosing, flock.Exclusive); err != nil || !free {
 		return false, err
 	}
-	if ours, err := stillThere(choosing); err != nil || !ours {
+	if ours, err := flock.Named(choosing); err != nil || !ours {
 		return false, err // somebody makes the mount anew
 	}
 	held, err := hold(d.Dir, flock.Exclusive)
@@ -175,7 +175,7 @@ func lockMount(ctx context.Context, dir string) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		ours, err := stillThere(f)
+		ours, err := flock.Named(f)
 		if ours {
 			return f, nil
 		}
@@ -184,15 +184,4 @@ func lockMount(ctx context.Context, dir string) (*os.File, error) {
 			return nil, err
 		}
 	}
-}
-
-// stillThere reports whether a lock file that was waited for has its name: who
-// had it may have removed it with all that it guards.
-func stillThere(f *os.File) (bool, error) {
-	ours, err := f.Stat()
-	if err != nil {
-		return false, err
-	}
-	now, err := os.Lstat(f.Name())
-	return err == nil && os.SameFile(ours, now), nil
 }

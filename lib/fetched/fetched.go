@@ -144,10 +144,8 @@ func lockFile(dir, name string, lock func(*os.File) (bool, error)) (*os.File, er
 			f.Close()
 			return nil, err
 		}
-		// Who held it may have removed it with all that it guards.
-		ours, err := f.Stat()
-		now, lerr := os.Lstat(path)
-		if err == nil && lerr == nil && os.SameFile(ours, now) {
+		ours, err := flock.Named(f)
+		if ours {
 			return f, nil
 		}
 		f.Close()

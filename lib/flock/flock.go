@@ -44,6 +44,18 @@ func lock(f *os.File, how int) (bool, error) {
 	}
 }
 
+// Named tells whether a file that was opened by its name and is locked now still
+// has that name: whoever had it locked may have removed it, with all that it
+// guards, or put another in its place.
+func Named(f *os.File) (bool, error) {
+	ours, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	now, err := os.Lstat(f.Name())
+	return err == nil && os.SameFile(ours, now), nil
+}
+
 // Open opens path, makes it if it is not there, with mode 0600, and waits until
 // it is locked, but no longer than ctx. Closing the file unlocks it.
 func Open(ctx context.Context, path string, how How) (*os.File, error) {

@@ -78,3 +78,24 @@ func TestOpenMakesAPrivateFile(t *testing.T) {
 		t.Error("no error for a path below a file")
 	}
 }
+
+func TestNamed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	f := open(t, path)
+	if ours, err := Named(f); err != nil || !ours {
+		t.Errorf("%v, %v", ours, err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"removed", "another in its place"} {
+		if ours, err := Named(f); err != nil || ours {
+			t.Errorf("%s: %v, %v", name, ours, err)
+		}
+		open(t, path)
+	}
+	f.Close()
+	if _, err := Named(f); err == nil {
+		t.Error("a closed file has no error")
+	}
+}

@@ -42,9 +42,7 @@ func (s sizes) save(dir string) {
 	if ours, err := flock.Try(f, flock.Exclusive); err != nil || !ours {
 		return
 	}
-	mine, err := f.Stat()
-	now, lerr := os.Lstat(path + ".new")
-	if err != nil || lerr != nil || !os.SameFile(mine, now) {
+	if ours, err := flock.Named(f); err != nil || !ours {
 		return // another has just put this one in its place
 	}
 	raw, err := json.Marshal(s)
