@@ -30,7 +30,7 @@ var mayImport = map[string]string{
 	"buildctx":   "flock",
 	"buildlog":   "flock",
 	"layer":      "rootfs",
-	"store":      "flock oci layer rootfs",
+	"store":      "flock oci layer rootfs suggest",
 	"cache":      "flock oci",
 	"dashboard":  "buildlog cache cli container keep store",
 	"jobs":       "",

@@ -114,19 +114,12 @@ func describeImage(s *store.Store, img *store.Image) (imageDocument, error) {
 		Schema: "docksmith.image/1", Name: img.Name, Digest: img.Descriptor.Digest, MediaType: img.Descriptor.MediaType,
 		Stored: timestamp(img.Created), Layers: []layerDocument{}, Image: img.Config, Manifest: img.RawManifest,
 	}
-	list, err := s.List()
-	if err != nil {
-		return doc, err
-	}
 	doc.Size = img.Descriptor.Size + img.Manifest.Config.Size
 	for _, l := range img.Layers {
 		doc.Layers = append(doc.Layers, describeLayer(l))
 		doc.Size += l.Size
 	}
-	for _, e := range list {
-		if e.Descriptor.Digest == img.Descriptor.Digest && e.Name != "" {
-			doc.Names = append(doc.Names, e.Name)
-		}
-	}
-	return doc, nil
+	var err error
+	doc.Names, err = s.NamesOf(img.Descriptor.Digest)
+	return doc, err
 }

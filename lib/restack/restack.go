@@ -12,7 +12,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"docksmith/lib/compare"
@@ -44,7 +43,7 @@ func Squash(ctx context.Context, s *store.Store, img *store.Image, o SquashOptio
 	if len(img.Layers)-o.Keep < 2 {
 		return img.Descriptor, nil
 	}
-	l, err := squashLayer(ctx, s, img.Layers, o)
+	l, err := squashLayer(ctx, s, img, o)
 	if err != nil {
 		return oci.Descriptor{}, err
 	}
@@ -58,17 +57,13 @@ func Squash(ctx context.Context, s *store.Store, img *store.Image, o SquashOptio
 	return desc, prove(ctx, s, desc, img.Layers)
 }
 
-func squashLayer(ctx context.Context, s *store.Store, layers []oci.Layer, o SquashOptions) (oci.Layer, error) {
+func squashLayer(ctx context.Context, s *store.Store, img *store.Image, o SquashOptions) (oci.Layer, error) {
 	w, err := s.NewLayer(ctx, o.Layer)
 	if err != nil {
 		return oci.Layer{}, err
 	}
 	defer w.Abort()
-	var open []func() (io.ReadCloser, error)
-	for _, l := range layers {
-		open = append(open, func() (io.ReadCloser, error) { return s.OpenLayer(l) })
-	}
-	if err := layer.Squash(ctx, w, open, layer.SquashOptions{Keep: o.Keep}); err != nil {
+	if err := layer.Squash(ctx, w, s.OpenStack(img), layer.SquashOptions{Keep: o.Keep}); err != nil {
 		return oci.Layer{}, err
 	}
 	return w.Commit()

@@ -117,21 +117,6 @@ func findUser(passwd []byte, name string) (u User, login string, err error) {
 	return u, "", nil
 }
 
-// LookupGroup finds the number of a group, given as a number or as a name in /etc/group.
-func (r *Root) LookupGroup(name string) (uint32, error) {
-	gid, err := parseID(name)
-	if !isNumber(name) {
-		var groups []byte
-		if groups, err = r.readUserFile("/etc/group"); err == nil {
-			gid, err = findGroup(groups, name)
-		}
-	}
-	if err != nil {
-		return 0, fmt.Errorf("look up group %q: %w", name, err)
-	}
-	return gid, nil
-}
-
 func findGroup(groups []byte, name string) (uint32, error) {
 	for f := range lines(groups, 4) {
 		if gid, err := parseID(f[2]); err == nil && f[0] == name && name != "" {

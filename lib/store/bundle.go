@@ -140,17 +140,8 @@ func writeConfig(dir string, spec *specs.Spec) error {
 	return os.Rename(temp, filepath.Join(dir, "config.json"))
 }
 
-// RegisterBundle keeps the snapshots that the bundle dir stands on from
-// collections while its config.json is there. Bundles in containers/ need not
-// be registered.
-func (s *Store) RegisterBundle(dir string) error {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return err
-	}
-	return s.registerBundle(dir)
-}
-
+// registerBundle keeps the snapshots that the bundle dir stands on from
+// collections while its config.json is there. Those in containers/ need not be.
 func (s *Store) registerBundle(dir string) error {
 	if filepath.Dir(dir) == s.path(dirContainers) {
 		return nil

@@ -238,7 +238,7 @@ func (s *Store) keepLayer(diffID digest.Digest, keep roots) {
 }
 
 // eachBundle calls f with each bundle and the snapshots it stands on: those in
-// containers/ and those registered by RegisterBundle. A registered bundle that
+// containers/ and those registered by registerBundle. A registered bundle that
 // is gone is forgotten.
 func (s *Store) eachBundle(f func(dir string, chains []digest.Digest) error) error {
 	configs, err := s.bundleConfigs()

@@ -216,11 +216,16 @@ func (s *Store) readDocuments(img *Image) error {
 	if img.Layers, err = PairLayers(img.Manifest, img.Config); err != nil {
 		return err
 	}
-	held := []digest.Digest{img.Descriptor.Digest, img.Manifest.Config.Digest}
+	return s.Hold(img.Blobs()...)
+}
+
+// Blobs are the image's own: its manifest, its config, and its layers, bottom first.
+func (img *Image) Blobs() []digest.Digest {
+	list := []digest.Digest{img.Descriptor.Digest, img.Manifest.Config.Digest}
 	for _, l := range img.Layers {
-		held = append(held, l.Digest)
+		list = append(list, l.Digest)
 	}
-	return s.Hold(held...)
+	return list
 }
 
 // PairLayers joins the layers of a manifest with the diff IDs of its config. What

@@ -2,13 +2,14 @@ package store
 
 import (
 	"os"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
 	"docksmith/lib/oci"
+	"docksmith/lib/suggest"
 )
 
 // Entry is a line of List.
@@ -38,8 +39,24 @@ func (s *Store) List() ([]Entry, error) {
 		e.Name, e.Descriptor = entryName(d), d
 		list = append(list, e)
 	}
-	sort.SliceStable(list, func(i, j int) bool { return nameKey(list[i].Name) < nameKey(list[j].Name) })
+	slices.SortStableFunc(list, func(a, b Entry) int { return strings.Compare(nameKey(a.Name), nameKey(b.Name)) })
 	return list, nil
+}
+
+// NamesOf lists the names of the image with a digest.
+func (s *Store) NamesOf(d digest.Digest) ([]string, error) {
+	idx, err := s.readIndex()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range idx.Manifests {
+		if name := entryName(e); e.Digest == d && name != "" {
+			names = append(names, name)
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int { return strings.Compare(nameKey(a), nameKey(b)) })
+	return names, nil
 }
 
 // nameKey sorts "a:v1" before "a-b:v1".
@@ -88,36 +105,17 @@ func nearest(ref string, idx *index) []string {
 		if err != nil {
 			continue
 		}
-		score := editDistance(r.Name, n.Name)
+		score := suggest.Distance(r.Name, n.Name)
 		// Of a name of one letter nothing is left when that is another.
 		similar := score <= 1+len(r.Name)/4 && score < len(r.Name)
 		if similar || strings.HasSuffix(n.Name, "/"+r.Name) {
 			found = append(found, scored{n.String(), score})
 		}
 	}
-	sort.SliceStable(found, func(i, j int) bool { return found[i].score < found[j].score })
+	slices.SortStableFunc(found, func(a, b scored) int { return a.score - b.score })
 	var names []string
 	for _, f := range found[:min(3, len(found))] {
 		names = append(names, f.name)
 	}
 	return names
-}
-
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j]+1, row[j+1]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
 }

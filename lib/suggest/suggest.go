@@ -13,7 +13,7 @@ func DidYouMean(word string, candidates []string) string {
 		if len(word) > 2*len(c)+2 {
 			continue // keeps the work bounded whatever the word
 		}
-		if d := distance(word, c); d < least {
+		if d := Distance(word, c); d < least {
 			best, least = c, d
 		}
 	}
@@ -23,9 +23,9 @@ func DidYouMean(word string, candidates []string) string {
 	return " (did you mean " + best + "?)"
 }
 
-// distance counts insertions, deletions, substitutions and swaps of
+// Distance counts insertions, deletions, substitutions and swaps of
 // neighbours that turn a into b.
-func distance(a, b string) int {
+func Distance(a, b string) int {
 	before, prev, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range prev {
 		prev[j] = j

@@ -145,11 +145,7 @@ func borrow(ctx context.Context, to, from *store.Store, name, d string) error {
 	if err != nil {
 		return err
 	}
-	blobs := []digest.Digest{img.Descriptor.Digest, img.Manifest.Config.Digest}
-	for _, l := range img.Layers {
-		blobs = append(blobs, l.Digest)
-	}
-	for _, b := range blobs {
+	for _, b := range img.Blobs() {
 		if err := os.Link(from.BlobPath(b), to.BlobPath(b)); err != nil && !errors.Is(err, os.ErrExist) {
 			return err
 		}

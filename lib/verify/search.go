@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
 	"docksmith/lib/layer"
@@ -68,11 +67,7 @@ func (s *Search) Image(ctx context.Context, from *store.Store, ref string, p *oc
 	}
 	s.sum.Digest = img.Descriptor.Digest
 	s.texts("image "+ref, ref)
-	blobs := []digest.Digest{img.Descriptor.Digest, img.Manifest.Config.Digest}
-	for _, l := range img.Layers {
-		blobs = append(blobs, l.Digest)
-	}
-	for i, d := range blobs { // layers are behind manifest and config
+	for i, d := range img.Blobs() { // layers are behind manifest and config
 		if err := s.file(ctx, from.BlobPath(d), d.String(), i >= 2); err != nil {
 			return s.sum, fmt.Errorf("search %s: %w", ref, err)
 		}
