@@ -77,13 +77,13 @@ func (o *gcFlags) policy() (p keep.Policy, err error) {
 		return p, cli.Usagef("--failed: no other option goes with it")
 	}
 	p = keep.Policy{TagsToo: !o.keepTagged, Grace: o.grace, CacheToo: o.all, DryRun: o.dryRun}
-	limit, whose := o.maxBytes, "--max-bytes"
-	if limit == "" && !o.failed {
-		limit, whose = os.Getenv(maxBytesVariable), maxBytesVariable
+	limit, whose, parse := o.maxBytes, "--max-bytes", parseCap
+	if limit == "" && !o.failed { // builds do not take 0 for a cap either
+		limit, whose, parse = os.Getenv(maxBytesVariable), maxBytesVariable, limits.ParseSize
 	}
 	if limit != "" {
 		p.Capped = true
-		if p.MaxBytes, err = parseCap(limit); err != nil {
+		if p.MaxBytes, err = parse(limit); err != nil {
 			return p, cli.Usagef("%s: %v", whose, err)
 		}
 	}
