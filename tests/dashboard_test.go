@@ -57,13 +57,7 @@ type toldOfFrame struct {
 // asked for, nothing runs, nothing is cut off at the side.
 func TestDashboardInABrowser(t *testing.T) {
 	t.Parallel()
-	browser := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			browser = path
-			break
-		}
-	}
+	browser := findBrowser()
 	if browser == "" || testing.Short() {
 		t.Skip("no chromium, or little time")
 	}
@@ -120,6 +114,16 @@ func TestDashboardInABrowser(t *testing.T) {
 	if got := told["wide"]; got != want {
 		t.Errorf("on a wide screen %+v, want %+v", got, want)
 	}
+}
+
+// findBrowser finds a chromium; "" without one.
+func findBrowser() string {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	return ""
 }
 
 // dashboardStore is a store for a test, made by the programs.

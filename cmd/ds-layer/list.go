@@ -78,14 +78,8 @@ type entryJSON struct {
 }
 
 func listJSON(w io.Writer, e *layer.Entry) error {
-	j := entryJSON{Entry: *e}
+	j := entryJSON{Entry: *e, PathBytes: notText(e.Path), LinknameBytes: notText(e.Linkname)}
 	j.ModTime = e.ModTime.UTC()
-	if !utf8.ValidString(e.Path) {
-		j.PathBytes = []byte(e.Path)
-	}
-	if !utf8.ValidString(e.Linkname) {
-		j.LinknameBytes = []byte(e.Linkname)
-	}
 	for k, v := range e.Xattrs {
 		if j.Xattrs == nil {
 			j.Xattrs = make(map[string][]byte)
@@ -93,6 +87,14 @@ func listJSON(w io.Writer, e *layer.Entry) error {
 		j.Xattrs[k] = []byte(v)
 	}
 	return cli.WriteJSON(w, j)
+}
+
+// notText is a name if JSON cannot hold it as text.
+func notText(name string) []byte {
+	if utf8.ValidString(name) {
+		return nil
+	}
+	return []byte(name)
 }
 
 const typeLetters = "-dlhcbpwo"

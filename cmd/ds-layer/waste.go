@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"text/tabwriter"
-	"unicode/utf8"
 
 	"docksmith/lib/cli"
 	"docksmith/lib/layer"
@@ -104,10 +103,7 @@ func wasteJSON(s *cli.IO, res layer.WasteReport) error {
 			Type string `json:"type"`
 			layer.Wasted
 			PathBytes []byte `json:"pathBytes,omitempty"`
-		}{Type: "file", Wasted: f}
-		if !utf8.ValidString(f.Path) {
-			row.PathBytes = []byte(f.Path)
-		}
+		}{"file", f, notText(f.Path)}
 		if err := s.JSON(row); err != nil {
 			return err
 		}

@@ -380,24 +380,3 @@ func TestTreeJoinsWhatIsShared(t *testing.T) {
 		t.Error(draw(got[0]))
 	}
 }
-
-func TestUnits(t *testing.T) {
-	for s, want := range map[float64]string{0: "0s", -1: "0s", 0.0000001: "1ms", 0.05: "50ms", 0.1: "0.1s", 12.34: "12.3s", 100: "1m40s", 7200: "2h0m0s"} {
-		if got := secondsText(s); got != want {
-			t.Errorf("%v seconds: %s, want %s", s, got, want)
-		}
-	}
-	for d, want := range map[time.Duration]string{-time.Hour: "0s", 59 * time.Second: "59s", time.Minute: "1m", 47 * time.Hour: "47h", 49 * time.Hour: "2d"} {
-		if got := ago(d); got != want {
-			t.Errorf("%v: %s, want %s", d, got, want)
-		}
-	}
-	for s, want := range map[string]int{"abc": 3, "日本": 4, "e\u0301": 1, "🐳": 2, "█│…": 3} {
-		if got := columns(s); got != want {
-			t.Errorf("%q has %d columns, want %d", s, got, want)
-		}
-	}
-	if got := (line{}).say(plain, "日本語").say(strong, "text").cut(6).text(false); got != "日本…" {
-		t.Errorf("%q", got)
-	}
-}
