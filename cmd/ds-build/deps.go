@@ -41,16 +41,11 @@ func (o *options) explainIgnored(s *cli.IO, paths []string) error {
 	if len(paths) == 0 {
 		return cli.Usagef("--ignored: want a PATH")
 	}
+	in := &inputs{dir: "."}
 	file := o.file
 	if file == "" {
-		for _, name := range fileNames {
-			if _, err := os.Lstat(name); err == nil {
-				file = name
-				break
-			}
-		}
+		file = in.fileInContext()
 	}
-	in := &inputs{dir: "."}
 	rules, _, err := in.ignoreRules(file)
 	if err != nil {
 		return err

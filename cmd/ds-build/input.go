@@ -108,13 +108,21 @@ func (in *inputs) readPlan(s *cli.IO, file string) (string, error) {
 			return in.receivePlan(r)
 		}
 	}
+	if name := in.fileInContext(); name != "" {
+		return in.readFile(name)
+	}
+	return "", fmt.Errorf("find a Dockerfile in the context: no %s", strings.Join(fileNames, ", no "))
+}
+
+// fileInContext is the name of the Dockerfile in the context; "" without one.
+func (in *inputs) fileInContext() string {
 	for _, name := range fileNames {
 		if _, err := os.Lstat(filepath.Join(in.dir, name)); err == nil {
-			return in.readFile(name)
+			return name
 		}
 		in.deps.absent(filepath.Join(in.dir, name))
 	}
-	return "", fmt.Errorf("find a Dockerfile in the context: no %s", strings.Join(fileNames, ", no "))
+	return ""
 }
 
 // receivePlan reads the plan that ds-parse pipes in.
