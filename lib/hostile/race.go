@@ -78,9 +78,10 @@ type paced struct {
 	rest   []byte // what is held back
 	fill   []byte
 	filled int
+	late   func() // is called when the program reads everything before it begins
 }
 
-func newPaced(r *racer, in []byte) io.Reader {
+func newPaced(r *racer, in []byte, late func()) io.Reader {
 	var mark bytes.Buffer
 	file("d/"+ready, "x").write(&mark)
 	at := bytes.Index(in, mark.Bytes())
@@ -90,7 +91,7 @@ func newPaced(r *racer, in []byte) io.Reader {
 	at += mark.Len()
 	var fill bytes.Buffer
 	file("filler", string(make([]byte, 32<<10))).write(&fill)
-	return &paced{r: r, next: in[:at], rest: in[at:], fill: fill.Bytes()}
+	return &paced{r: r, next: in[:at], rest: in[at:], fill: fill.Bytes(), late: late}
 }
 
 func (s *paced) Read(p []byte) (int, error) {
@@ -101,7 +102,11 @@ func (s *paced) Read(p []byte) (int, error) {
 		case !s.r.begun() && s.filled < fillerLimit:
 			s.next, s.filled = s.fill, s.filled+len(s.fill)
 		default:
-			s.r.flip()
+			if s.r.begun() {
+				s.r.flip()
+			} else {
+				s.late()
+			}
 			s.next, s.rest = s.rest, nil
 		}
 	}

@@ -139,7 +139,7 @@ func (o Options) control(ctx context.Context) error {
 	for _, f := range []Fixture{
 		{kind: ofLayer, layers: func(places) [][]byte { return [][]byte{plain(), tarOf(file("etc/more", "x"))} }},
 		{kind: ofImage, images: func(places) [][]byte { return [][]byte{archiveOf([][]byte{plain()}, nil)} }},
-		{kind: ofBundle, images: func(places) [][]byte { return [][]byte{archiveOf([][]byte{plain()}, nil)} }, judge: noBundle},
+		{kind: ofBundle, images: func(places) [][]byte { return [][]byte{imageOf(map[string]any{"Cmd": []string{"/x"}}, plain())} }, judge: noBundle},
 		{kind: ofFetch, play: func(t *trial) error {
 			return during([4]byte{127, 0, 0, 2}, func(*network, string) string { return response("200 OK", "hello\n") }, func(n *network) error {
 				t.url = "http://" + n.first.host + "/file"

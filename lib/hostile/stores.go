@@ -90,7 +90,9 @@ func mentions(text, archive []byte) bool {
 
 // states are attacks on what programs keep, by others on the same machine.
 func states() []Fixture {
-	load := func(t *trial) error { return t.give("umask 000; "+t.o.Load, archiveOf([][]byte{plain()}, nil)) }
+	etc := dir("etc")
+	etc.mode = 0o755
+	load := func(t *trial) error { return t.give("umask 000; "+t.o.Load, archiveOf([][]byte{tarOf(etc)}, nil)) }
 	return []Fixture{
 		{Row: 23, Name: "state/umask", kind: ofImage, play: func(t *trial) error {
 			if err := os.Remove(t.p.root); err != nil {

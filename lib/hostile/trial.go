@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -108,19 +109,15 @@ func (t *trial) give(script string, in []byte) error {
 		return t.run(script, bytes.NewReader(in))
 	}
 	r := newRacer(t.p)
-	if !t.o.Whole {
-		return t.run(script, newPaced(r, in))
-	}
 	ctx, stop := context.WithCancel(t.ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		r.harass(ctx)
-	}()
-	err := t.run(script, bytes.NewReader(in))
-	stop()
-	<-done
-	return err
+	var done sync.WaitGroup
+	defer func() { stop(); done.Wait() }()
+	harass := func() { done.Go(func() { r.harass(ctx) }) }
+	if !t.o.Whole {
+		return t.run(script, newPaced(r, in, harass))
+	}
+	harass() // its input does not say how far the program is
+	return t.run(script, bytes.NewReader(in))
 }
 
 // run runs a command line, in which {} is the root. No file that it writes may
