@@ -36,30 +36,23 @@ const (
 	MaxEntries = maxEntries
 )
 
-// bombs take the machine's disk, memory or time, if they are let.
-func bombs() []Fixture {
-	head := func(it item) []byte {
-		var b bytes.Buffer
-		it.write(&b)
-		return b.Bytes()
-	}
-	end := make([]byte, 2*block)
-	big := item{name: "big", size: bombSize}
-	record := item{name: "PaxHeader", kind: 'x', size: bombSize}
-	name := item{name: "././@LongLink", kind: 'L', size: bombSize}
+// header is an entry whose content may come after it.
+func header(it item) []byte {
+	var b bytes.Buffer
+	it.write(&b)
+	return b.Bytes()
+}
+
+// bomb is an attack by one layer that is a bomb.
+func bomb(name string, q quota, blob func() []byte) Fixture {
+	return Fixture{Row: 9, Name: "bomb/" + name, quota: q, layers: func(places) [][]byte { return [][]byte{blob()} }}
+}
+
+// broken are layers that are not one whole compressed stream.
+func broken() []Fixture {
 	small := tarOf(file("f", "x"))
-	bomb := func(name string, q quota, blob func() []byte) Fixture {
-		return Fixture{Row: 9, Name: "bomb/" + name, quota: q, layers: func(places) [][]byte { return [][]byte{blob()} }}
-	}
-	long := func(header item) func() []byte {
-		return func() []byte {
-			// The record begins like one; what follows is its value.
-			return zstdOf(20, stretch{head(header), bombSize}, stretch{small, 0})
-		}
-	}
 	two := bomb("members", quota{}, func() []byte {
-		a, b := head(file("first", "x")), tarOf(file("second", "x"))
-		return gzipped(stretch{a, 0}, stretch{b, 0})
+		return gzipped(stretch{header(file("first", "x")), 0}, stretch{tarOf(file("second", "x")), 0})
 	})
 	two.judge = func(p places, t *trial) string {
 		if t.status == 0 && missing(p, "first", "second") {
@@ -69,23 +62,40 @@ func bombs() []Fixture {
 	}
 	garbage := bomb("garbage", quota{}, func() []byte { return append(gzipOf(small), "garbage, not zeros"...) })
 	cut := bomb("cut", quota{}, func() []byte { g := gzipOf(small); return g[:len(g)-6] })
+	garbage.refuse, cut.refuse = true, true
+	return []Fixture{two, garbage, cut}
+}
+
+// bombs take the machine's disk, memory or time, if they are let.
+func bombs() []Fixture {
+	end := make([]byte, 2*block)
+	big := item{name: "big", size: bombSize}
+	record := item{name: "PaxHeader", kind: 'x', size: bombSize}
+	name := item{name: "././@LongLink", kind: 'L', size: bombSize}
+	small := tarOf(file("f", "x"))
+	long := func(it item) func() []byte {
+		return func() []byte {
+			// The record begins like one; what follows is its value.
+			return zstdOf(20, stretch{header(it), bombSize}, stretch{small, 0})
+		}
+	}
 	window := bomb("window", quota{memory: maxMemory}, func() []byte {
-		return zstdOf(31, stretch{head(big), bombSize}, stretch{end, 0})
+		return zstdOf(31, stretch{header(big), bombSize}, stretch{end, 0})
 	})
-	garbage.refuse, cut.refuse, window.refuse = true, true, true
+	window.refuse = true
 	sizes := quota{bytes: maxBytes, memory: maxMemory}
 	return []Fixture{
-		two, garbage, cut, window,
-		bomb("gzip", sizes, func() []byte { return gzipped(stretch{head(big), bombSize}, stretch{end, 0}) }),
+		window,
+		bomb("gzip", sizes, func() []byte { return gzipped(stretch{header(big), bombSize}, stretch{end, 0}) }),
 		bomb("zstd", sizes, func() []byte {
 			var parts []stretch
 			for i := range bombSize / megabyte {
-				parts = append(parts, stretch{head(item{name: fmt.Sprintf("big-%d", i), size: megabyte}), megabyte})
+				parts = append(parts, stretch{header(item{name: fmt.Sprintf("big-%d", i), size: megabyte}), megabyte})
 			}
 			return zstdOf(20, append(parts, stretch{end, 0})...)
 		}),
 		bomb("gzip-in-gzip", sizes, func() []byte {
-			return gzipOf(gzipOf(gzipped(stretch{head(big), bombSize}, stretch{end, 0})))
+			return gzipOf(gzipOf(gzipped(stretch{header(big), bombSize}, stretch{end, 0})))
 		}),
 		bomb("long-record", quota{memory: maxMemory}, long(record)),
 		bomb("long-name", quota{memory: maxMemory}, long(name)),

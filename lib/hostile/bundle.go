@@ -3,10 +3,8 @@ package hostile
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 )
@@ -57,11 +55,12 @@ func imageOf(config map[string]any, layers ...[]byte) []byte {
 
 // runs is a fixture of who a container runs as: of a user with the files that the
 // items make. right judges who that is; nil: nobody may be found.
-func runs(name, user string, q quota, right func(b bundle) bool, items func(p places) []stretch) Fixture {
+func runs(name, user string, q quota, right func(b bundle) bool, items func(p places) []item) Fixture {
 	return Fixture{
 		Row: 12, Name: "user/" + name, kind: ofBundle, quota: q,
 		images: func(p places) [][]byte {
-			return [][]byte{imageOf(map[string]any{"User": user, "Cmd": []string{"/x"}}, zstdOf(20, append(items(p), stretch{make([]byte, 2*block), 0})...))}
+			// In small, since it is also in memory here.
+			return [][]byte{imageOf(map[string]any{"User": user, "Cmd": []string{"/x"}}, gzipOf(tarOf(items(p)...)))}
 		},
 		judge: func(p places, t *trial) string {
 			b, err := p.bundle()
@@ -78,23 +77,18 @@ func runs(name, user string, q quota, right func(b bundle) bool, items func(p pl
 	}
 }
 
-// etc makes the files of users: an item, or its text.
-func etc(passwd, group string) func(places) []stretch {
-	return func(places) []stretch {
-		return pieces(dir("etc"), file("etc/passwd", passwd), file("etc/group", group))
+// etc makes the files of users.
+func etc(passwd, group string) func(places) []item {
+	return func(places) []item {
+		return []item{dir("etc"), file("etc/passwd", passwd), file("etc/group", group)}
 	}
-}
-
-func pieces(items ...item) []stretch {
-	tar := tarOf(items...)
-	return []stretch{{tar[:len(tar)-2*block], 0}}
 }
 
 // users are attacks on who a container runs as: by the files of users in an
 // image, and by what it says about its user.
 func users() []Fixture {
-	links := func(items func(p places) []item) func(places) []stretch {
-		return func(p places) []stretch { return pieces(append([]item{dir("etc")}, items(p)...)...) }
+	links := func(items func(p places) []item) func(places) []item {
+		return func(p places) []item { return append([]item{dir("etc")}, items(p)...) }
 	}
 	link := func(name, to string) item { // whose mode is what it leads to
 		s := symlink(name, to)
@@ -118,10 +112,10 @@ func users() []Fixture {
 		runs("group-fifo", "app", quota{}, nil, links(func(places) []item {
 			return []item{file("etc/passwd", "app:x:1000:1000::/:/bin/sh\n"), {name: "etc/group", kind: '6'}}
 		})),
-		runs("directory-link", "app", quota{}, nil, func(p places) []stretch {
+		runs("directory-link", "app", quota{}, nil, func(p places) []item {
 			etc := link("etc", p.outside)
 			etc.mode = 0o755
-			return pieces(etc)
+			return []item{etc}
 		}),
 		runs("passwd-huge", "app", quota{memory: maxMemory}, nil, etc(huge+"app:x:1000:1000::/:/bin/sh\n", "")),
 		runs("group-huge", "app", quota{memory: maxMemory}, nil, etc("app:x:1000:1000::/:/bin/sh\n", huge)),
@@ -136,129 +130,4 @@ func users() []Fixture {
 		list = append(list, runs(fmt.Sprintf("overflow-%d", i+1), user, quota{}, nil, etc("root:x:0:0::/:/bin/sh\n", "")))
 	}
 	return list
-}
-
-// acting are the beginnings of annotations that runtimes take for options.
-var acting = []string{"run.oci.", "org.systemd.property.", "org.criu.", "io.podman.", "io.kubernetes.cri-o.", "dev.docksmith.overlay.", "dev.docksmith.user", "RUN"}
-
-// orders are labels of an image that would steer somebody, if they were obeyed.
-func orders(p places) map[string]string {
-	return map[string]string{
-		"RUN":                                           "docker run --privileged -v /:/host IMAGE",
-		"run.oci.handler":                               "krun",
-		"run.oci.hooks.stdout":                          p.outside + "/new",
-		"run.oci.keep_original_groups":                  "1",
-		"org.systemd.property.ExecStartPost":            "'touch " + p.outside + "/new'",
-		"org.criu.config":                               p.outside + "/" + canary,
-		"io.podman.annotations.privileged":              "TRUE",
-		"io.kubernetes.cri-o.TrySkipVolumeSELinuxLabel": "true",
-		"dev.docksmith.overlay.lower":                   "/",
-		"dev.docksmith.user":                            "0",
-	}
-}
-
-// settings of an image are data for its processes, and for nobody else.
-func settings() []Fixture {
-	inert := func(name string, change func(p places, document string, a *parts)) Fixture {
-		plainImage := func(p places, change func(string, *parts)) []byte {
-			return archiveOf([][]byte{plain()}, func(document string, a *parts) {
-				if document == "config" {
-					a.config["config"] = map[string]any{"Cmd": []string{"/x"}}
-				}
-				change(document, a)
-			})
-		}
-		return Fixture{Row: 20, Name: "inert/" + name, kind: ofBundle, play: func(t *trial) error {
-			var specs [2]map[string]any
-			for i := range specs {
-				raw := plainImage(t.p, func(document string, a *parts) {
-					if i == 1 {
-						change(t.p, document, a)
-					}
-				})
-				if err := t.give(t.o.Bundle, raw); err != nil || t.status != 0 || t.hung {
-					return err
-				}
-				config, err := os.ReadFile(filepath.Join(t.p.root, "config.json"))
-				if err == nil {
-					err = json.Unmarshal(config, &specs[i])
-				}
-				if err == nil && i == 0 {
-					err = t.again()
-				}
-				if err != nil {
-					return err
-				}
-			}
-			t.wrong = differs(specs[0], specs[1])
-			return nil
-		}, judge: wrong}
-	}
-	config := func(a *parts) map[string]any { return a.config["config"].(map[string]any) }
-	words := func(p places) []string {
-		return []string{"/x", "$(: >" + p.outside + "/new)", "--privileged", "; : >" + p.outside + "/new"}
-	}
-	return []Fixture{
-		{Row: 20, Name: "inert/command", kind: ofBundle, images: func(p places) [][]byte {
-			return [][]byte{imageOf(map[string]any{"Cmd": words(p)}, plain())}
-		}, judge: func(p places, t *trial) string {
-			if b, err := p.bundle(); t.status == 0 && (err != nil || !slices.Equal(b.Process.Args, words(p))) {
-				return fmt.Sprintf("the command became %q", b.Process.Args)
-			}
-			return ""
-		}},
-		inert("labels", func(p places, document string, a *parts) {
-			if document == "config" {
-				config(a)["Labels"] = orders(p)
-			}
-		}),
-		inert("annotations", func(p places, document string, a *parts) {
-			if document == "manifest" {
-				a.manifest["annotations"] = orders(p)
-			}
-		}),
-		inert("environment", func(p places, document string, a *parts) {
-			if document == "config" {
-				config(a)["Env"] = []string{"TMPDIR=" + p.outside, "DOCKSMITH_ROOT=" + p.outside, "HOME=" + p.outside, "PATH=" + p.outside, "XDG_RUNTIME_DIR=" + p.outside}
-			}
-		}),
-		inert("members", func(p places, document string, a *parts) {
-			if document == "config" {
-				for key, value := range map[string]any{"Privileged": true, "HostConfig": map[string]any{"Privileged": true}, "Mounts": []any{map[string]any{"source": "/", "destination": "/host"}}, "hooks": map[string]any{"prestart": []any{map[string]any{"path": "/bin/sh"}}}} {
-					config(a)[key], a.config[key] = value, value
-				}
-			}
-		}),
-	}
-}
-
-// differs says what of a bundle is other than that of an image without any
-// orders: labels may become annotations that nobody acts on, and the environment is
-// the process's.
-func differs(one, two map[string]any) string {
-	if list, ok := two["annotations"].(map[string]any); ok {
-		for _, key := range slices.Sorted(maps.Keys(list)) {
-			for _, prefix := range acting {
-				if _, before := mapOf(one["annotations"])[key]; strings.HasPrefix(key, prefix) && !before {
-					return "the runtime gets the annotation " + key
-				}
-			}
-		}
-	}
-	for _, spec := range []map[string]any{one, two} {
-		delete(spec, "annotations")
-		delete(spec, "hostname")
-		delete(mapOf(spec["process"]), "env")
-	}
-	for key := range two {
-		if !reflect.DeepEqual(one[key], two[key]) {
-			return fmt.Sprintf("%q of the bundle is another", key)
-		}
-	}
-	return ""
-}
-
-func mapOf(v any) map[string]any {
-	m, _ := v.(map[string]any)
-	return m
 }

@@ -122,6 +122,7 @@ func Layers() []Fixture {
 	list = append(list, attributes()...)
 	list = append(list, throughLinks()...)
 	list = append(list, ambiguous()...)
+	list = append(list, broken()...)
 	list = append(list, bombs()...)
 	list = append(list, helpersInTree()...)
 	list = append(list, collisions()...)
