@@ -105,11 +105,26 @@ func (d Dir) Remove(t Thing) (bool, error) {
 		return false, err
 	}
 	defer held.Close()
-	// The lock last: without it another could begin to fill the mirror.
-	if err := os.RemoveAll(filepath.Join(t.Path, "repo")); err != nil {
+	// The lock goes last, and the directory only if it is empty then: without the
+	// lock another may begin to fill the mirror.
+	list, err := os.ReadDir(t.Path)
+	if err != nil {
 		return false, err
 	}
-	return true, os.RemoveAll(t.Path)
+	for _, e := range list {
+		if e.Name() != "lock" {
+			if err := os.RemoveAll(filepath.Join(t.Path, e.Name())); err != nil {
+				return false, err
+			}
+		}
+	}
+	if err := os.Remove(filepath.Join(t.Path, "lock")); err != nil {
+		return false, err
+	}
+	if err := os.Remove(t.Path); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
+		return false, err
+	}
+	return true, nil
 }
 
 // Lock makes the directory dir and excludes others from it until the returned
@@ -127,6 +142,9 @@ func lockFile(dir, name string, lock func(*os.File) (bool, error)) (*os.File, er
 	path := filepath.Join(dir, name)
 	for {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
+			if st, serr := os.Lstat(dir); errors.Is(err, fs.ErrExist) && (serr != nil || st.IsDir()) {
+				continue // it was there and went, or came again
+			}
 			return nil, err
 		}
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
