@@ -21,19 +21,17 @@ type quota struct {
 // no bomb is larger than bombSize, holes aside, and no file may become larger
 // than fileLimit.
 const (
-	maxBytes   = 64 * megabyte
-	maxEntries = 3000
-	maxDepth   = 1200
-	maxMemory  = 128 * megabyte
-	bombSize   = 144 * megabyte
-	fileLimit  = 96 * megabyte
+	maxDepth  = 1200
+	maxMemory = 128 * megabyte
+	bombSize  = 144 * megabyte
+	fileLimit = 96 * megabyte
 )
 
 // MaxBytes and MaxEntries are the quotas of one attack, for programs that have
 // to be told: what is larger must be refused.
 const (
-	MaxBytes   = maxBytes
-	MaxEntries = maxEntries
+	MaxBytes   = 64 * megabyte
+	MaxEntries = 3000
 )
 
 // header is an entry whose content may come after it.
@@ -83,7 +81,7 @@ func bombs() []Fixture {
 		return zstdOf(31, stretch{header(big), bombSize}, stretch{end, 0})
 	})
 	window.refuse = true
-	sizes := quota{bytes: maxBytes, memory: maxMemory}
+	sizes := quota{bytes: MaxBytes, memory: maxMemory}
 	return []Fixture{
 		window,
 		bomb("gzip", sizes, func() []byte { return gzipped(stretch{header(big), bombSize}, stretch{end, 0}) }),
@@ -99,9 +97,9 @@ func bombs() []Fixture {
 		}),
 		bomb("long-record", quota{memory: maxMemory}, long(record)),
 		bomb("long-name", quota{memory: maxMemory}, long(name)),
-		bomb("entries", quota{entries: maxEntries}, func() []byte {
+		bomb("entries", quota{entries: MaxEntries}, func() []byte {
 			var items []item
-			for i := range maxEntries + 1000 {
+			for i := range MaxEntries + 1000 {
 				items = append(items, file(fmt.Sprint(i), ""))
 			}
 			return gzipOf(tarOf(items...))

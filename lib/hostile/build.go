@@ -19,23 +19,13 @@ import (
 func builds() []Fixture {
 	const before, after = "before-it", "after-it9" // of one length
 	poison := func(name, line, first, second string) Fixture {
-		return Fixture{Row: 22, Name: "cache/" + name, kind: ofBuild, play: func(t *trial) error {
-			for _, word := range []string{first, second} {
-				if err := t.build(strings.ReplaceAll(line, "WORD", word), word); err != nil || t.status != 0 || t.hung {
-					return err
-				}
-			}
-			made, err := readBuilt(t.out)
-			switch {
-			case err != nil:
-				return err
-			case !bytes.Contains(made, []byte(second)):
-				t.wrong = "the second build has nothing of what is new in it"
-			case bytes.Contains(made, []byte(first)):
-				t.wrong = "the second build has something of the first"
-			}
-			return nil
-		}, judge: wrong}
+		lines := func(word string) string { return strings.ReplaceAll(line, "WORD", word) }
+		return poisoned(name, [2]string{lines(first), lines(second)}, [2]string{first, second}, [2]string{first, second})
+	}
+	// The word is a number in the header of a file.
+	numbered := func(name, line string, first, second int) Fixture {
+		marks := [2]string{fmt.Sprintf("%07o\x00", first), fmt.Sprintf("%07o\x00", second)}
+		return poisoned(name, [2]string{fmt.Sprintf(line, first), fmt.Sprintf(line, second)}, [2]string{"x", "x"}, marks)
 	}
 	var list []Fixture
 	for name, line := range map[string]string{
@@ -58,27 +48,32 @@ func builds() []Fixture {
 	} {
 		list = append(list, poison(name, line, before, after))
 	}
-	number := func(n int) string { return fmt.Sprintf("%07o\x00", n) }
 	return append(list,
 		poison("expose", "EXPOSE WORD", "6007", "7006"),
 		poison("stopsignal", "STOPSIGNAL WORD", "SIGTERM", "SIGQUIT"),
-		headers("owner", "COPY --chown=%d f /f", 1111, 2222, number),
-		headers("mode", "COPY --chmod=%o f /f", 0o640, 0o604, number))
+		numbered("owner", "COPY --chown=%d f /f", 1111, 2222),
+		numbered("mode", "COPY --chmod=%o f /f", 0o640, 0o604))
 }
 
-// headers is an attack where the difference is a number in the header of a file.
-func headers(name, line string, first, second int, text func(int) string) Fixture {
+// poisoned is an attack by two builds, of these lines with these contents of the
+// file f: the image of the second has its mark, and not that of the first.
+func poisoned(name string, lines, contents, marks [2]string) Fixture {
 	return Fixture{Row: 22, Name: "cache/" + name, kind: ofBuild, play: func(t *trial) error {
-		for _, n := range []int{first, second} {
-			if err := t.build(fmt.Sprintf(line, n), "x"); err != nil || t.status != 0 || t.hung {
+		for i := range lines {
+			if err := t.build(lines[i], contents[i]); err != nil || t.status != 0 || t.hung {
 				return err
 			}
 		}
 		made, err := readBuilt(t.out)
-		if err == nil && (!bytes.Contains(made, []byte(text(second))) || bytes.Contains(made, []byte(text(first)))) {
-			t.wrong = "the second build has the " + name + " of the first"
+		switch {
+		case err != nil:
+			return err
+		case !bytes.Contains(made, []byte(marks[1])):
+			t.wrong = "the second build has nothing of what is new in it"
+		case bytes.Contains(made, []byte(marks[0])):
+			t.wrong = "the second build has something of the first"
 		}
-		return err
+		return nil
 	}, judge: wrong}
 }
 

@@ -71,6 +71,7 @@ func fetches() []Fixture {
 			return response(status, "", append(headers, "Location: http://"+n.second.host+path)...)
 		}
 	}
+	repository := func(n *network, path string) string { return to("301 Moved Permanently", path)(n, path) }
 	challenge := func(kind string) func(n *network, _ string) string {
 		return func(n *network, _ string) string {
 			return response("401 Unauthorized", "", "WWW-Authenticate: "+kind+` realm="http://`+n.second.host+`/token",service="first",scope="repository:x:pull"`)
@@ -83,12 +84,8 @@ func fetches() []Fixture {
 		fetch("redirect-to-other-host", secret, "/file", otherHost, to("302 Found", "/file")),
 		fetch("redirect-to-other-port", secret, "/file", otherPort, to("302 Found", "/file")),
 		fetch("redirect-307", secret, "/file", otherHost, to("307 Temporary Redirect", "/file")),
-		fetch("redirect-of-repository", secret, "/x.git", otherHost, func(n *network, path string) string {
-			return to("301 Moved Permanently", path)(n, path)
-		}),
-		fetch("redirect-of-repository-to-other-port", secret, "/x.git", otherPort, func(n *network, path string) string {
-			return to("301 Moved Permanently", path)(n, path)
-		}),
+		fetch("redirect-of-repository", secret, "/x.git", otherHost, repository),
+		fetch("redirect-of-repository-to-other-port", secret, "/x.git", otherPort, repository),
 		fetch("cookie", "", "/file", otherHost, to("302 Found", "/file", "Set-Cookie: id="+cookie)),
 		fetch("referer", "", "/file?token="+password, otherHost, to("302 Found", "/file")),
 		fetch("token-realm", secret, "/file", otherHost, challenge("Bearer")),
