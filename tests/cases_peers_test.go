@@ -153,11 +153,11 @@ func (s *caseStore) buildWith(p peer, name string, c *buildCase) (o outcome, err
 
 // quoted is a shell's command line of words.
 func quoted(words ...string) string {
-	var b strings.Builder
+	var list []string
 	for _, w := range words {
-		b.WriteString(" '" + strings.ReplaceAll(w, "'", `'\''`) + "'")
+		list = append(list, "'"+strings.ReplaceAll(w, "'", `'\''`)+"'")
 	}
-	return b.String()[1:]
+	return strings.Join(list, " ")
 }
 
 // exports is the case's environment as words before a command.

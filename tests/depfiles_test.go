@@ -112,7 +112,7 @@ func depTrials(t *testing.T, s *caseStore) []*depTrial {
 			}
 			return nil
 		}
-		d.env = append(d.env, "FILE=ctx/"+c.file, "FLAGS="+shellWords(c.settings()))
+		d.env = append(d.env, "FILE=ctx/"+c.file, "FLAGS="+quoted(c.settings()...))
 		trials = append(trials, d)
 	}
 	return append(trials, moreTrial(s))
@@ -150,15 +150,6 @@ RUN --mount=type=bind,source=bound,target=/mnt --mount=type=secret,id=s cat /mnt
 COPY --from=first /named/n /n
 END
 `
-
-// shellWords are words as make hands them to a shell.
-func shellWords(words []string) string {
-	var quoted []string
-	for _, w := range words {
-		quoted = append(quoted, "'"+strings.ReplaceAll(w, "'", `'\''`)+"'")
-	}
-	return strings.Join(quoted, " ")
-}
 
 func (d *depTrial) path(name string) string { return filepath.Join(d.dir, name) }
 

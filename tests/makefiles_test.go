@@ -59,7 +59,7 @@ func (c *buildCase) makeAndBuild(t *testing.T, s *caseStore, ctx string) {
 		cmd := exec.Command("sh", "-euc", script)
 		cmd.Dir = ctx
 		cmd.Env = append(slices.Clone(s.env), c.env...)
-		cmd.Env = append(cmd.Env, "MAKEFLAGS=", "FILE="+c.file, "STEPS_DIR="+s.path(c.name+"-make"), "TARGET="+c.target, "BUILD_FLAGS="+shellWords(argFlags(c.args)))
+		cmd.Env = append(cmd.Env, "MAKEFLAGS=", "FILE="+c.file, "STEPS_DIR="+s.path(c.name+"-make"), "TARGET="+c.target, "BUILD_FLAGS="+quoted(argFlags(c.args)...))
 		out, err := cmd.CombinedOutput()
 		return strings.TrimSpace(string(out)), err
 	}

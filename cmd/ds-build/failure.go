@@ -82,7 +82,7 @@ func (j *journal) addOutput(f *failure) {
 		return
 	}
 	f.tail, f.Log, f.LogFile = &out.tail, f.step.Log, out.file
-	f.err = cli.WithHint(f.err, "its whole output: %s", quote(f.LogFile))
+	f.err = cli.WithHint(f.err, "its whole output: %s", cli.ShellWord(f.LogFile))
 	if f.step.Offline && missesNetwork(out.tail.buf) {
 		f.err = cli.WithHint(f.err, "RUN has no network unless ds-build is given --network=host")
 	}
@@ -99,7 +99,7 @@ func (j *journal) addShell(f *failure) {
 	case f.step.Shell == "":
 		f.err = cli.WithHint(f.err, "what it left is in %s; there is no shell in it", f.Bundle)
 	default:
-		f.Enter = strings.Join([]string{quote(execCommand()), "run", quote(f.Bundle), "--", quote(f.step.Shell)}, " ")
+		f.Enter = strings.Join([]string{cli.ShellWord(execCommand()), "run", cli.ShellWord(f.Bundle), "--", cli.ShellWord(f.step.Shell)}, " ")
 		f.err = cli.WithHint(f.err, "a shell in what it left: %s", f.Enter)
 	}
 }
@@ -123,15 +123,6 @@ func sameFile(a, b string) bool {
 	x, xerr := os.Stat(a)
 	y, yerr := os.Stat(b)
 	return xerr == nil && yerr == nil && os.SameFile(x, y) || a == b
-}
-
-// quote makes one word of s for any shell.
-func quote(s string) string {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-"
-	if s != "" && strings.Trim(s, plain) == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // fail tells people of the failure, runs what they wanted run then, and gives

@@ -235,11 +235,3 @@ func TestPlainOutput(t *testing.T) {
 }
 
 var times = strings.NewReplacer(" 0.000 ", " T ", " 0.001 ", " T ", " 0.002 ", " T ")
-
-func TestQuote(t *testing.T) {
-	for in, want := range map[string]string{"/a/b-c.d": "/a/b-c.d", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$x": "'$x'", "~": "'~'", "ü": "'ü'"} {
-		if got := quote(in); got != want {
-			t.Errorf("%q: %s, want %s", in, got, want)
-		}
-	}
-}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"docksmith/lib/cli"
 	"docksmith/lib/hostile"
@@ -63,9 +62,7 @@ func attackOurs(o *hostile.Options) {
 }
 
 // sibling is a program of ours, quoted for sh.
-func sibling(name string) string {
-	return "'" + strings.ReplaceAll(cli.Program(name), "'", `'\''`) + "'"
-}
+func sibling(name string) string { return cli.ShellWord(cli.Program(name)) }
 
 func tellAttack(io *cli.IO, asJSON bool, r hostile.Result) {
 	if asJSON {
