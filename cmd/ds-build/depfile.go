@@ -19,8 +19,9 @@ import (
 // A nil depfile takes note of nothing.
 type depfile struct {
 	path, target string
-	began        time.Time
-	changed      bool // something that the image depends on, since it began
+	began        time.Time // what changes from then on has no earlier time
+	inside       bool      // it, or its target, is in a directory that the image depends on
+	changed      bool      // if it is inside: something has, since it began
 	files        []string
 	dirs         []usedDir
 	plan         bool // it is the plan that counts, not the Dockerfile it was made of
@@ -49,7 +50,7 @@ func (o *options) newDepfile(operand string) (*depfile, error) {
 	case o.iidfile == "" && (o.depFile == "" || o.depTarget == ""):
 		return nil, cli.Usagef("-MD: name the rule's target with --iidfile FILE, or with -MT TARGET and -MF FILE")
 	}
-	d := &depfile{path: o.depFile, target: o.depTarget, began: time.Now(), plan: o.step != ""}
+	d := &depfile{path: o.depFile, target: o.depTarget, began: buildctx.FileTime(), plan: o.step != ""}
 	if d.target == "" {
 		d.target = o.iidfile
 	}
@@ -117,6 +118,7 @@ func (d *depfile) write(ctx context.Context, st *images) error {
 	if d == nil {
 		return nil
 	}
+	var err error
 	all := d.used()
 	for _, name := range st.names() {
 		path, err := st.NameFile(ctx, name)
@@ -127,9 +129,31 @@ func (d *depfile) write(ctx context.Context, st *images) error {
 	}
 	slices.Sort(all)
 	all = slices.Compact(all)
-	d.changed = slices.ContainsFunc(all, d.isNewer) // before this program itself changes directories
-	_, err := writeChanged(d.path, d.rule(all))
+	if d.inside, err = d.isInside(all); err != nil {
+		return err
+	}
+	d.changed = d.inside && slices.ContainsFunc(all, d.isNewer) // before this program itself changes directories
+	_, err = writeChanged(d.path, d.rule(all))
 	return err
+}
+
+// isInside tells whether what is written here changes one of the directories.
+func (d *depfile) isInside(used []string) (bool, error) {
+	wd, err := os.Getwd()
+	if err != nil {
+		return false, err
+	}
+	abs := func(name string) string {
+		if filepath.IsAbs(name) {
+			return filepath.Clean(name)
+		}
+		return filepath.Join(wd, name)
+	}
+	file, target := abs(filepath.Dir(d.path)), abs(filepath.Dir(d.target))
+	return slices.ContainsFunc(used, func(name string) bool {
+		name = abs(name)
+		return name == file || name == target
+	}), nil
 }
 
 // used are the files and directories that the image depends on.
@@ -150,7 +174,7 @@ func (d *depfile) used() []string {
 // isNewer tells whether a file may have changed since the build began.
 func (d *depfile) isNewer(name string) bool {
 	info, err := os.Stat(name)
-	return err != nil || info.ModTime().After(d.began.Add(-fileTimeGrain))
+	return err != nil || !info.ModTime().Before(d.began)
 }
 
 // rule has an empty rule for each file as well, so that make is not stopped by
@@ -196,20 +220,17 @@ func makeName(name string) string {
 	return b.String()
 }
 
-// fileTimeGrain is by how much the times of files are behind the clock: a tick.
-const fileTimeGrain = 4 * time.Millisecond
-
-// stamp gives the target, which was written, a time after that of its directory,
-// which may be one that the image depends on. If something has changed since the
-// build began it is the time of that: so the change is newer, and seen by the next
-// make.
+// stamp gives the target, which was written, the time before the build began: so
+// what the image depends on is newer, and seen by the next make, if it has changed
+// since. The directory that the target was written in would be newer, too: it gets
+// the time of now, unless something else has changed.
 func (d *depfile) stamp(name string) error {
 	if d == nil {
 		return nil
 	}
-	at := time.Now()
-	if d.changed {
-		at = d.began.Add(-fileTimeGrain)
+	at := d.began.Add(-1)
+	if d.inside && !d.changed {
+		at = buildctx.FileTime()
 	}
 	return os.Chtimes(name, at, at)
 }

@@ -26,7 +26,7 @@ type Reader struct {
 	c      *Context
 	fd     int
 	info   Info
-	opened int64          // wall clock before the first byte was read
+	opened int64          // tickTime before the first byte was read
 	hash   *blake3.Hasher // nil when sum was known from the index
 	sum    [32]byte
 	read   int64
@@ -68,7 +68,7 @@ func (c *Context) open(info Info) (*Reader, error) {
 	if info.Type != File {
 		return nil, pathError("open", info.Path, errors.New("not a regular file: "+info.Type.String()))
 	}
-	opened := time.Now().UnixNano()
+	opened := tickTime()
 	// Not to hang if the file was replaced by a FIFO since it was described.
 	fd, err := openIn(c.fd, info.Path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
 	if err != nil {

@@ -127,8 +127,8 @@ func (x *Index) find(id fileID) (record, bool) {
 	return x.saved.find(id)
 }
 
-// put keeps a hash, if it can be trusted later: opened is the wall clock before
-// the first byte was read, fd the open file.
+// put keeps a hash, if it can be trusted later: opened is tickTime before the first
+// byte was read, fd the open file.
 func (x *Index) put(info *Info, sum [32]byte, opened int64, fd int) {
 	grain, strict := x.grain(info.Dev, fd)
 	if info.CTime >= opened-grain || strict && info.MTime >= opened-grain {
@@ -148,7 +148,8 @@ func (x *Index) learn(r record) {
 }
 
 const (
-	// localGrain is above the clock tick of any kernel configuration (10 ms).
+	// localGrain is above the clock tick of any kernel configuration (10 ms), for
+	// clocks of several processors and file systems that are not as exact as tickTime.
 	localGrain = int64(50 * time.Millisecond)
 	// foreignGrain is for file systems that stamp by another clock or in whole
 	// seconds: FAT steps by two.
