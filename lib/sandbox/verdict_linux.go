@@ -1,11 +1,13 @@
 package sandbox
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -210,8 +212,11 @@ func memoryVerdict(limit int64, killed []victim) string {
 	return "killed: memory limit of " + Size(limit) + listVictims(killed)
 }
 
-// listVictims names some, behind a colon.
+// listVictims names some, behind a colon: first those with an id that the container
+// knows.
 func listVictims(list []victim) (text string) {
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b victim) int { return cmp.Compare(min(b.inside, 1), min(a.inside, 1)) })
 	for i, x := range list {
 		if i == 3 {
 			return fmt.Sprintf("%s, and %d more", text, len(list)-i)

@@ -32,9 +32,10 @@ func TestVictims(t *testing.T) {
 func TestMemoryVerdict(t *testing.T) {
 	many := []victim{{7, 7, "a"}, {8, 0, "b"}, {9, 9, "c"}, {10, 10, "d"}, {11, 11, "e"}}
 	for want, n := range map[string]int{
-		"killed: memory limit of 32 MiB":                0,
-		"killed: memory limit of 32 MiB: process 7 (a)": 1,
-		"killed: memory limit of 32 MiB: process 7 (a), process 8 of the machine (b), process 9 (c), and 2 more": 5,
+		"killed: memory limit of 32 MiB":                                                             0,
+		"killed: memory limit of 32 MiB: process 7 (a)":                                              1,
+		"killed: memory limit of 32 MiB: process 7 (a), process 9 (c), process 8 of the machine (b)": 3,
+		"killed: memory limit of 32 MiB: process 7 (a), process 9 (c), process 10 (d), and 2 more":   5,
 	} {
 		if got := memoryVerdict(32<<20, many[:n]); got != want {
 			t.Errorf("%q, want %q", got, want)
