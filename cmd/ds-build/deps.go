@@ -44,7 +44,7 @@ func (o *options) explainIgnored(s *cli.IO, paths []string) error {
 	in := &inputs{dir: "."}
 	file := o.file
 	if file == "" {
-		file = in.fileInContext()
+		file = in.defaultIn(in.dir)
 	}
 	rules, _, err := in.ignoreRules(file)
 	if err != nil {

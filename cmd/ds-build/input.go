@@ -28,6 +28,7 @@ type inputs struct {
 	temp    *store.Temp // of a context that came as a tar
 	dir     string
 	deps    *depfile
+	collect func() // garbage, as usual from now on
 }
 
 func (in *inputs) close() {
@@ -93,7 +94,9 @@ const strictName = "Docksmithfile"
 // readPlan finds the plan: in the named file, in the context, or on standard
 // input. It returns the path of the Dockerfile, if that is known.
 func (in *inputs) readPlan(s *cli.IO, file string) (string, error) {
-	defer collectLater()()
+	planRead, asUsual := collectLater()
+	defer planRead()
+	in.collect = asUsual
 	switch {
 	case file == "-":
 		p, err := decode(s.Stdin, "<stdin>")
@@ -101,26 +104,42 @@ func (in *inputs) readPlan(s *cli.IO, file string) (string, error) {
 		return "", err
 	case in.plan != nil: // it was the context
 		return "", nil
-	case file != "":
-		return in.readFile(file)
-	case in.temp == nil:
+	case file == "" && in.temp != nil:
+		return in.readDefault(in.dir)
+	case file == "":
 		if _, r, err := s.Input(nil); err == nil { // else it is a terminal
 			return in.receivePlan(r)
 		}
+		return in.readDefault(in.dir)
 	}
-	if name := in.fileInContext(); name != "" {
-		return in.readFile(name)
+	if info, err := os.Stat(file); err == nil && info.IsDir() && in.temp == nil {
+		return in.readDefault(file)
 	}
-	return "", fmt.Errorf("find a Dockerfile in the context: no %s", strings.Join(fileNames, ", no "))
+	return in.readFile(file)
 }
 
-// fileInContext is the name of the Dockerfile in the context; "" without one.
-func (in *inputs) fileInContext() string {
-	for _, name := range fileNames {
-		if _, err := os.Lstat(filepath.Join(in.dir, name)); err == nil {
-			return name
+// readDefault reads the Dockerfile that a directory has.
+func (in *inputs) readDefault(dir string) (string, error) {
+	base := in.defaultIn(dir)
+	switch {
+	case base != "" && in.temp == nil:
+		return in.readFile(filepath.Join(dir, base))
+	case base != "":
+		return in.readFile(base)
+	case in.temp != nil:
+		dir = "the context"
+	}
+	return "", fmt.Errorf("find a Dockerfile in %s: no %s", dir, strings.Join(fileNames, ", no "))
+}
+
+// defaultIn is the name of a directory's Dockerfile; "" without one.
+func (in *inputs) defaultIn(dir string) string {
+	for _, base := range fileNames {
+		name := filepath.Join(dir, base)
+		if _, err := os.Lstat(name); err == nil {
+			return base
 		}
-		in.deps.absent(filepath.Join(in.dir, name))
+		in.deps.absent(name)
 	}
 	return ""
 }
@@ -139,17 +158,14 @@ func (in *inputs) receivePlan(r io.Reader) (string, error) {
 	return p.File, nil
 }
 
-// readFile reads a Dockerfile or a plan. One inside a context that came as a
-// tar, or that was found there, is opened inside it.
+// readFile reads a Dockerfile or a plan. One inside a context that came as a tar is
+// opened inside it, as is one that is nowhere else.
 func (in *inputs) readFile(name string) (string, error) {
 	f, path, err := in.open(name)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return "", errors.Join(err, fmt.Errorf("read %s: not a regular file", name))
-	}
 	in.deps.source(path)
 	in.plan, err = decode(f, name)
 	return path, err
@@ -167,11 +183,18 @@ func (in *inputs) open(name string) (*os.File, string, error) {
 	}
 	defer root.Close()
 	f, err := root.OpenFile(name, openFlags, 0)
-	if err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return f, filepath.Join(in.dir, name), err
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = os.Open(name)
+		return f, name, err
 	}
-	f, err = os.Open(name)
-	return f, name, err
+	if err != nil {
+		return nil, "", err
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		f.Close()
+		return nil, "", errors.Join(err, fmt.Errorf("read %s: not a regular file", name))
+	}
+	return f, filepath.Join(in.dir, name), nil
 }
 
 // decode reads a plan or, if it is none, a Dockerfile: no Dockerfile begins

@@ -97,11 +97,14 @@ func names(refs []oci.Ref) []string {
 	return list
 }
 
-// event is build.Options.Events.
+// missed tells that something is to be done for a step.
+func missed(e build.Event) bool { return e.Type == build.EventRun || e.Cache == "miss" }
+
+// event tells all that want to know.
 func (j *journal) event(e build.Event) {
 	j.open()
 	j.write(eventRecord{e, j.at()})
-	if j.log != nil && (e.Type == build.EventRun || e.Cache == "miss") {
+	if j.log != nil && missed(e) {
 		j.log.Flush() // what follows may take long, and somebody may follow
 	}
 	j.show.event(e)

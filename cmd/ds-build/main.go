@@ -86,7 +86,7 @@ func main() {
 }
 
 func (o *options) declare(f *cli.Flags) {
-	f.StringVarP(&o.file, "file", "f", "", "read `FILE`, a Dockerfile or a plan, instead of standard input")
+	f.StringVarP(&o.file, "file", "f", "", "read `FILE`, a Dockerfile, a plan or a directory with a Dockerfile, instead of standard input")
 	f.StringArrayVarP(&o.tags, "tag", "t", nil, "give the image the `NAME[:TAG]`; may be repeated")
 	f.StringArrayVar(&o.buildArgs, "build-arg", nil, "set a build argument, `NAME=VALUE`; a lone NAME takes the environment's value")
 	f.StringArrayVar(&o.contexts, "build-context", nil, "a further context, `NAME=DIRECTORY`, oci-layout://PATH or docker-image://IMAGE; may be repeated")

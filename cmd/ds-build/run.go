@@ -267,7 +267,7 @@ func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
 		AllowHostNetwork: b.settings.allowHost, Insecure: b.settings.insecure,
 		Fetcher: fetcher{}, CacheMounts: known, Secrets: b.settings.secrets, Agents: b.settings.agents,
 		Hosts: b.settings.hosts, Platform: b.settings.platform, CanRun: emulates, Epoch: b.settings.epoch, Labels: b.settings.labels,
-		ID: b.journal.id, Jobs: b.jobs, Output: b.journal.output, Events: b.journal.event,
+		ID: b.journal.id, Jobs: b.jobs, Output: b.journal.output, Events: b.event,
 	})
 	if err != nil {
 		return nil, err
@@ -286,6 +286,14 @@ func (b *builder) build(ctx context.Context) (_ *build.Result, err error) {
 		return nil, err
 	}
 	return result, b.report(ctx, result)
+}
+
+// event is build.Options.Events.
+func (b *builder) event(e build.Event) {
+	if missed(e) {
+		b.in.collect()
+	}
+	b.journal.event(e)
 }
 
 // historyName is what the history of this build goes under: the image's first

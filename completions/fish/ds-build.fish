@@ -1,6 +1,6 @@
 # Completion of ds-build for fish. Written by scripts/gen-completions: change the program instead.
 complete -c ds-build -f
-complete -c ds-build -s f -l file -r -F -d 'read FILE, a Dockerfile or a plan, instead of standard input'
+complete -c ds-build -s f -l file -r -F -d 'read FILE, a Dockerfile, a plan or a directory with a Dockerfile, instead of standard input'
 complete -c ds-build -s t -l tag -x -a '(ds-store ls --null 2>/dev/null | tr \'\\0\' \'\\n\')' -d 'give the image the NAME[:TAG]; may be repeated'
 complete -c ds-build -l build-arg -x -d 'set a build argument, NAME=VALUE; a lone NAME takes the environment\'s value'
 complete -c ds-build -l build-context -x -d 'a further context, NAME=DIRECTORY, oci-layout://PATH or docker-image://IMAGE; may be repeated'
