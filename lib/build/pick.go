@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -239,6 +240,7 @@ func list(ctx context.Context, items []item, picks []pick, exclude *buildctx.Ign
 				continue
 			}
 		}
+		var found []*buildctx.Info
 		for info, err := range t.files.Walk(p.info.Path, buildctx.WalkOptions{Exclude: exclude}) {
 			if err == nil {
 				err = ctx.Err()
@@ -250,6 +252,10 @@ func list(ctx context.Context, items []item, picks []pick, exclude *buildctx.Ign
 				skip(info.Path)
 				continue
 			}
+			found = append(found, info)
+		}
+		items = slices.Grow(items, len(found))
+		for _, info := range found {
 			if p.mode != 0 {
 				info.Mode = p.mode
 			}
@@ -262,12 +268,10 @@ func list(ctx context.Context, items []item, picks []pick, exclude *buildctx.Ign
 				}
 			}
 			if t.root != nil {
+				var err error
 				if it.attrs, err = t.root.Xattrs(info.Path); err != nil {
 					return nil, err
 				}
-			}
-			if len(items) == cap(items) { // append alone would copy each item some five times
-				items = append(make([]item, 0, max(2*len(items), 16)), items...)
 			}
 			items = append(items, it)
 		}

@@ -53,7 +53,7 @@ func (c *Context) OpenInfo(info Info) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	if sum, ok := c.known(&info, r.opened); ok {
+	if sum, ok := c.known(&info, &look{now: r.opened}); ok {
 		r.sum = sum
 	} else {
 		r.hash = hashers.Get().(*blake3.Hasher)
@@ -176,11 +176,11 @@ func (r *Reader) finish() {
 }
 
 // known asks the index.
-func (c *Context) known(info *Info, now int64) ([32]byte, bool) {
+func (c *Context) known(info *Info, l *look) ([32]byte, bool) {
 	if c.o.Index == nil {
 		return [32]byte{}, false
 	}
-	return c.o.Index.get(info, now)
+	return c.o.Index.get(info, l)
 }
 
 // Hash is the BLAKE3 hash of a regular file's content: from the index where
@@ -218,6 +218,7 @@ func (c *Context) HashAll(ctx context.Context, infos []*Info) ([][32]byte, error
 	work := func(worker int) {
 		buf := buffers.Get().(*[]byte)
 		defer buffers.Put(buf)
+		l := look{now: now}
 		for !stop.Load() && ctx.Err() == nil {
 			end := int(next.Add(hashBatch))
 			if end-hashBatch >= len(infos) {
@@ -225,7 +226,7 @@ func (c *Context) HashAll(ctx context.Context, infos []*Info) ([][32]byte, error
 			}
 			for i := end - hashBatch; i < min(end, len(infos)); i++ {
 				var err error
-				if sums[i], err = c.hashInfo(ctx, infos[i], now, *buf); err != nil {
+				if sums[i], err = c.hashInfo(ctx, infos[i], &l, *buf); err != nil {
 					errs[worker] = err
 					stop.Store(true)
 					return
@@ -247,11 +248,11 @@ func (c *Context) HashAll(ctx context.Context, infos []*Info) ([][32]byte, error
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b }}
 
-func (c *Context) hashInfo(ctx context.Context, info *Info, now int64, buf []byte) ([32]byte, error) {
+func (c *Context) hashInfo(ctx context.Context, info *Info, l *look, buf []byte) ([32]byte, error) {
 	if info.Type != File {
 		return [32]byte{}, nil
 	}
-	if sum, ok := c.known(info, now); ok {
+	if sum, ok := c.known(info, l); ok {
 		return sum, nil
 	}
 	r, err := c.open(*info)

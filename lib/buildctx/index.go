@@ -101,30 +101,36 @@ func (x *Index) Close() error {
 	return saved.close()
 }
 
-// get returns the hash of the file that info describes; now is the wall clock.
-func (x *Index) get(info *Info, now int64) ([32]byte, bool) {
+// look is what one goroutine asks an index with, for one file after the other.
+type look struct {
+	now  int64 // the wall clock
+	near int   // of indexFile.find
+}
+
+// get returns the hash of the file that info describes.
+func (x *Index) get(info *Info, l *look) ([32]byte, bool) {
 	if x.distrusted {
 		return [32]byte{}, false
 	}
 	id := fileID{info.Ino, info.Dev}
-	r, ok := x.find(id)
-	if !ok || r.size != info.Size || r.mtime != info.MTime || r.ctime != info.CTime || r.ctime > now {
+	r, ok := x.find(id, &l.near)
+	if !ok || r.size != info.Size || r.mtime != info.MTime || r.ctime != info.CTime || r.ctime > l.now {
 		return [32]byte{}, false
 	}
-	if day := today(now); r.used+refreshDays < day {
+	if day := today(l.now); r.used+refreshDays < day {
 		r.used = day
 		x.learn(r)
 	}
 	return r.sum, true
 }
 
-func (x *Index) find(id fileID) (record, bool) {
+func (x *Index) find(id fileID, near *int) (record, bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	if r, ok := x.learnt[id]; ok {
 		return r, true
 	}
-	return x.saved.find(id)
+	return x.saved.find(id, near)
 }
 
 // put keeps a hash, if it can be trusted later: opened is tickTime before the first

@@ -118,8 +118,9 @@ func (x *indexFile) id(i int) fileID {
 	return fileID{ino: binary.LittleEndian.Uint64(b), dev: binary.LittleEndian.Uint64(b[8:])}
 }
 
-// find returns the last record of a file.
-func (x *indexFile) find(id fileID) (record, bool) {
+// find returns the last record of a file. Near is the place of the sorted record that
+// was found before: files of one directory often follow each other.
+func (x *indexFile) find(id fileID, near *int) (record, bool) {
 	if x == nil {
 		return record{}, false
 	}
@@ -129,11 +130,16 @@ func (x *indexFile) find(id fileID) (record, bool) {
 			return decodeRecord(x.raw(x.tail[i-1]))
 		}
 	}
+	if i := *near + 1; i < x.base && x.id(i) == id {
+		*near = i
+		return decodeRecord(x.raw(i))
+	}
 	lo, hi := 0, x.base
 	for lo < hi {
 		mid := int(uint(lo+hi) / 2)
 		switch x.id(mid).compare(id) {
 		case 0:
+			*near = mid
 			return decodeRecord(x.raw(mid))
 		case -1:
 			lo = mid + 1

@@ -35,9 +35,10 @@ func TestIndexFileGrowsAndShrinks(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer x.close()
+		near := 0
 		for i := from; i < to; i++ {
 			w := testRecord(i, 0)
-			r, ok := x.find(w.fileID)
+			r, ok := x.find(w.fileID, &near)
 			if ok != want || ok && (r.sum != w.sum || r.size != w.size) {
 				t.Fatalf("record %d: found %v %+v, want %v", i, ok, r, want)
 			}
@@ -128,9 +129,10 @@ func TestIndexManyWriters(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer x.close()
+	near := 0
 	for i := range writers * each {
 		w := testRecord(i, 0)
-		if r, ok := x.find(w.fileID); !ok || r.sum != w.sum {
+		if r, ok := x.find(w.fileID, &near); !ok || r.sum != w.sum {
 			t.Fatalf("record %d was lost", i)
 		}
 	}
@@ -148,9 +150,10 @@ func FuzzIndexFile(f *testing.F) {
 		if err != nil {
 			return
 		}
+		near := 0
 		for i := range x.len() {
 			id := x.id(i)
-			if r, ok := x.find(id); ok && r.fileID != id {
+			if r, ok := x.find(id, &near); ok && r.fileID != id {
 				t.Fatal("found the record of another file")
 			}
 		}

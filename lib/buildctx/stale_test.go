@@ -26,7 +26,7 @@ func TestEveryMarkCounts(t *testing.T) {
 	was := Info{Type: File, Dev: 40, Ino: 12, Size: 5, MTime: 7e9, CTime: 8e9}
 	x.grains[was.Dev] = localGrain
 	x.put(&was, [32]byte{1}, 9e9, -1)
-	if sum, ok := x.get(&was, 10e9); !ok || sum != [32]byte{1} {
+	if sum, ok := x.get(&was, &look{now: 10e9}); !ok || sum != [32]byte{1} {
 		t.Fatal("the file itself is not known")
 	}
 	for _, by := range []int64{-1, 1} {
@@ -39,7 +39,7 @@ func TestEveryMarkCounts(t *testing.T) {
 		} {
 			other := was
 			change(&other)
-			if _, ok := x.get(&other, 10e9); ok {
+			if _, ok := x.get(&other, &look{now: 10e9}); ok {
 				t.Errorf("%s changed by %d: taken for the same file", name, by)
 			}
 		}
@@ -63,7 +63,7 @@ func TestForeignStamps(t *testing.T) {
 	}{{old, old, true}, {young, old, false}, {old, young, false}} {
 		info := Info{Type: File, Dev: 7, Ino: uint64(tt.mtime ^ tt.ctime<<1), MTime: tt.mtime, CTime: tt.ctime}
 		x.put(&info, [32]byte{1}, now, -1)
-		if _, ok := x.get(&info, now); ok != tt.kept {
+		if _, ok := x.get(&info, &look{now: now}); ok != tt.kept {
 			t.Errorf("mtime %v, ctime %v before the reading: kept %v", now-tt.mtime, now-tt.ctime, ok)
 		}
 	}
