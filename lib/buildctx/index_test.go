@@ -210,10 +210,10 @@ func TestClockStepsBack(t *testing.T) {
 	}
 	// Hashed in good order, asked for after the clock was set back.
 	c.index.put(&info, [32]byte{1}, info.CTime+hour, int(f.Fd()))
-	if _, ok := c.known(&info, &look{now: info.CTime-1}); ok {
+	if _, ok := c.known(&info, &look{now: info.CTime - 1}); ok {
 		t.Error("trusts a change time in the future")
 	}
-	if _, ok := c.known(&info, &look{now: info.CTime+2*hour}); !ok {
+	if _, ok := c.known(&info, &look{now: info.CTime + 2*hour}); !ok {
 		t.Error("does not trust it when the clock is right again")
 	}
 	// Within one step of the clock.

@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"bufio"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -141,21 +140,17 @@ func (c *Component) Digest() string {
 
 // hashOf hashes what encode writes, in the form of a key.
 func hashOf(encode func(*encoder)) string {
-	t := hashing.Get().(*hashTools)
-	defer hashing.Put(t)
-	t.h.Reset()
-	t.w.Reset(t.h)
-	encode(&encoder{w: t.w})
-	t.w.Flush()
-	return keyPrefix + hex.EncodeToString(t.h.Sum(nil))
+	e := hashing.Get().(*encoder)
+	defer hashing.Put(e)
+	h := e.w.(*blake3.Hasher)
+	h.Reset()
+	encode(e)
+	_ = e.flush() // a hash takes everything
+	return keyPrefix + hex.EncodeToString(h.Sum(nil))
 }
 
-type hashTools struct {
-	h *blake3.Hasher
-	w *bufio.Writer
-}
-
-var hashing = sync.Pool{New: func() any { return &hashTools{h: blake3.New(), w: bufio.NewWriterSize(nil, 16<<10)} }}
+// hashing has encoders into a hash.
+var hashing = sync.Pool{New: func() any { return &encoder{w: blake3.New()} }}
 
 // size estimates the length of the encoding.
 func (p *Preimage) size() int {
@@ -172,32 +167,42 @@ func (p *Preimage) size() int {
 
 // WriteTo writes the encoding whose BLAKE3 hash is the key.
 func (p *Preimage) WriteTo(w io.Writer) (int64, error) {
-	b := bufio.NewWriterSize(w, 64<<10)
-	e := encoder{w: b}
+	e := encoder{w: w}
 	e.preimage(p, true)
-	return e.n, b.Flush()
+	err := e.flush()
+	return e.n, err
 }
 
 // encoder writes numbers as uvarint and every string after its length, so that
-// no byte can move from one field to the next unnoticed. Errors stay in the
-// bufio.Writer until Flush.
+// no byte can move from one field to the next unnoticed. What is not written yet
+// is in b: appended to, it is cheaper than a bufio.Writer of so small pieces.
 type encoder struct {
-	w   *bufio.Writer
-	n   int64
-	buf [binary.MaxVarintLen64]byte
+	w   io.Writer
+	b   []byte
+	n   int64 // bytes written
+	err error
 }
 
-func (e *encoder) number(v uint64) {
-	n := binary.PutUvarint(e.buf[:], v)
-	e.w.Write(e.buf[:n])
-	e.n += int64(n)
-}
+func (e *encoder) number(v uint64) { e.b = binary.AppendUvarint(e.b, v) }
 
 func (e *encoder) text(s string) {
 	e.number(uint64(len(s)))
-	e.w.WriteString(s)
-	e.n += int64(len(s))
+	e.b = append(e.b, s...)
 }
+
+// flush writes b, and gives the first error there was.
+func (e *encoder) flush() error {
+	if e.err == nil {
+		var n int
+		n, e.err = e.w.Write(e.b)
+		e.n += int64(n)
+	}
+	e.b = e.b[:0]
+	return e.err
+}
+
+// flushAt is the size of b at which it is written.
+const flushAt = 16 << 10
 
 func (e *encoder) preimage(p *Preimage, files bool) {
 	e.text(PreimageSchema)
@@ -234,15 +239,16 @@ func (e *encoder) file(f *File) {
 	e.number(uint64(f.Mode))
 	e.text(f.Owner)
 	e.text(f.Link)
-	e.w.Write(f.Hash[:]) // a fixed length needs no other
-	e.n += int64(len(f.Hash))
+	e.b = append(e.b, f.Hash[:]...) // a fixed length needs no other
 	e.number(uint64(len(f.Xattrs)))
-	if len(f.Xattrs) == 0 {
-		return // most have none, and a list of no names has to be made, too
+	if len(f.Xattrs) > 0 { // most have none, and a list of no names has to be made, too
+		for _, name := range slices.Sorted(maps.Keys(f.Xattrs)) {
+			e.text(name)
+			e.text(f.Xattrs[name])
+		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(f.Xattrs)) {
-		e.text(name)
-		e.text(f.Xattrs[name])
+	if len(e.b) >= flushAt {
+		_ = e.flush() // the error stays
 	}
 }
 
