@@ -73,7 +73,7 @@ func readNames(dir int, path string) (names []string, err error) {
 			slices.Sort(names)
 			return names, nil
 		}
-		_, _, names = unix.ParseDirent((*buf)[:n], -1, names)
+		names = parseNames((*buf)[:n], names)
 	}
 }
 
