@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,6 +28,7 @@ type Index struct {
 
 	distrusted bool
 
+	news   atomic.Bool // something was learnt: until then nobody needs the lock
 	mu     sync.RWMutex
 	learnt map[fileID]record
 	grains map[uint64]int64 // by device
@@ -125,10 +127,13 @@ func (x *Index) get(info *Info, l *look) ([32]byte, bool) {
 }
 
 func (x *Index) find(id fileID, near *int) (record, bool) {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	if r, ok := x.learnt[id]; ok {
-		return r, true
+	if x.news.Load() {
+		x.mu.RLock()
+		r, ok := x.learnt[id]
+		x.mu.RUnlock()
+		if ok {
+			return r, true
+		}
 	}
 	return x.saved.find(id, near)
 }
@@ -150,6 +155,7 @@ func (x *Index) put(info *Info, sum [32]byte, opened int64, fd int) {
 func (x *Index) learn(r record) {
 	x.mu.Lock()
 	x.learnt[r.fileID] = r
+	x.news.Store(true)
 	x.mu.Unlock()
 }
 
