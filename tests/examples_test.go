@@ -87,6 +87,7 @@ func testHeredoc(t *testing.T, x *examples) {
 }
 
 func testOnbuild(t *testing.T, x *examples) {
+	x.toolchain("onbuild/base")
 	x.sh("docksmith build -t site:onbuild " + x.dir("onbuild/base"))
 	x.build("onbuild/app", "site", "--build-arg TITLE=Mine")
 	if got := x.sh("docksmith run site"); got != "Mine\n1. First page\n2. Second page" {
