@@ -85,12 +85,6 @@ func (o *options) openInputs(ctx context.Context, s *cli.IO, st *store.Store, op
 	return in, err
 }
 
-// fileNames are the Dockerfiles looked for in a context.
-var fileNames = []string{strictName, "Dockerfile", "Containerfile"}
-
-// strictName is the name of a file in the strict dialect.
-const strictName = "Docksmithfile"
-
 // readPlan finds the plan: in the named file, in the context, or on standard
 // input. It returns the path of the Dockerfile, if that is known.
 func (in *inputs) readPlan(s *cli.IO, file string) (string, error) {
@@ -104,12 +98,12 @@ func (in *inputs) readPlan(s *cli.IO, file string) (string, error) {
 		return "", err
 	case in.plan != nil: // it was the context
 		return "", nil
-	case file == "" && in.temp != nil:
-		return in.readDefault(in.dir)
-	case file == "":
+	case file == "" && in.temp == nil:
 		if _, r, err := s.Input(nil); err == nil { // else it is a terminal
 			return in.receivePlan(r)
 		}
+	}
+	if file == "" {
 		return in.readDefault(in.dir)
 	}
 	if info, err := os.Stat(file); err == nil && info.IsDir() && in.temp == nil {
@@ -129,12 +123,12 @@ func (in *inputs) readDefault(dir string) (string, error) {
 	case in.temp != nil:
 		dir = "the context"
 	}
-	return "", fmt.Errorf("find a Dockerfile in %s: no %s", dir, strings.Join(fileNames, ", no "))
+	return "", dockerfile.NoFile(dir)
 }
 
 // defaultIn is the name of a directory's Dockerfile; "" without one.
 func (in *inputs) defaultIn(dir string) string {
-	for _, base := range fileNames {
+	for _, base := range dockerfile.FileNames {
 		name := filepath.Join(dir, base)
 		if _, err := os.Lstat(name); err == nil {
 			return base
@@ -212,7 +206,7 @@ func decode(r io.Reader, name string) (*plan.Plan, error) {
 		}
 		return p, nil
 	}
-	f, err := dockerfile.Parse(b, dockerfile.Options{Name: name, Strict: filepath.Base(name) == strictName})
+	f, err := dockerfile.Parse(b, dockerfile.Options{Name: name, Strict: dockerfile.IsStrict(name)})
 	if located, ok := errors.AsType[*dockerfile.Error](err); ok {
 		return nil, &cli.Located{File: located.File, Line: located.Line, Err: located.Err}
 	}

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"strings"
 
 	"docksmith/lib/cli"
 	"docksmith/lib/dockerfile"
@@ -31,12 +30,6 @@ found; 2 wrong usage.
     ds-parse --check .
     ds-parse -t build . | jq -r '.stages[].from'
 `
-
-// defaults are the names that a directory is searched for.
-var defaults = []string{strictName, "Dockerfile", "Containerfile"}
-
-// strictName is the name of a file in the strict dialect.
-const strictName = "Docksmithfile"
 
 type options struct {
 	strict, check          bool
@@ -90,7 +83,7 @@ func parse(s *cli.IO, args []string, o options) error {
 	}
 	f, err := dockerfile.Parse(r, dockerfile.Options{
 		Name:   name,
-		Strict: o.strict || filepath.Base(name) == strictName,
+		Strict: o.strict || dockerfile.IsStrict(name),
 	})
 	if e, ok := errors.AsType[*dockerfile.Error](err); ok {
 		return &cli.Located{File: e.File, Line: e.Line, Err: e.Err}
@@ -139,12 +132,12 @@ func open(s *cli.IO, args []string) (string, io.ReadCloser, error) {
 
 // openDefault opens the file that stands for a directory.
 func openDefault(dir string) (string, io.ReadCloser, error) {
-	for _, base := range defaults {
+	for _, base := range dockerfile.FileNames {
 		name := filepath.Join(dir, base)
 		f, err := os.Open(name)
 		if err == nil || !errors.Is(err, os.ErrNotExist) {
 			return name, f, err
 		}
 	}
-	return dir, nil, fmt.Errorf("find a Dockerfile in %s: no %s", dir, strings.Join(defaults, ", no "))
+	return dir, nil, dockerfile.NoFile(dir)
 }
