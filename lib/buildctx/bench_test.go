@@ -57,6 +57,16 @@ func BenchmarkUnchanged(b *testing.B) {
 			run(false)
 		}
 	})
+	b.Run("skim", func(b *testing.B) {
+		c := openIndexed(b, root, file, false)
+		for b.Loop() {
+			f := c.NewFingerprint()
+			c.Skim(".", WalkOptions{Fingerprint: f})
+			if _, ok := f.Sum(); !ok {
+				b.Fatal("no fingerprint")
+			}
+		}
+	})
 	b.Run("walk", func(b *testing.B) {
 		c, _ := Open(root, Options{Ignore: g})
 		defer c.Close()

@@ -46,9 +46,10 @@ func tickTime() int64 {
 	return ts.Nano()
 }
 
-// stampsByKernelClock reports whether the file is on a file system that stamps
-// changes by this kernel's clock, in steps of its tick or finer.
-func stampsByKernelClock(fd int) bool {
+// isLocal reports whether the file is on a file system of this kernel alone: it stamps
+// changes by this kernel's clock, in steps of its tick or finer, and asks no other
+// machine.
+func isLocal(fd int) bool {
 	var st unix.Statfs_t
 	if retry(func() error { return unix.Fstatfs(fd, &st) }) != nil {
 		return false

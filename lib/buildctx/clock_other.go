@@ -9,5 +9,5 @@ func FileTime() time.Time { return time.Now() }
 
 func tickTime() int64 { return time.Now().UnixNano() }
 
-// stampsByKernelClock is not known here, so the careful answer is given.
-func stampsByKernelClock(int) bool { return false }
+// isLocal is not known here, so the careful answer is given.
+func isLocal(int) bool { return false }

@@ -29,6 +29,9 @@ type Options struct {
 type Context struct {
 	root  *os.File
 	fd    int
+	dev   uint64 // of the root
+	ino   uint64
+	local bool // the root's file system is this kernel's own
 	o     Options
 	count *atomic.Int64 // nil: nobody counts
 }
@@ -46,8 +49,19 @@ func Open(dir string, o Options) (*Context, error) {
 // FromFile takes over an open directory, for example a detached mount that has
 // no path.
 func FromFile(f *os.File, o Options) *Context {
-	return &Context{root: f, fd: int(f.Fd()), o: o}
+	c := &Context{root: f, fd: int(f.Fd()), o: o}
+	var st unix.Stat_t
+	if retry(func() error { return unix.Fstat(c.fd, &st) }) == nil {
+		c.dev, c.ino, c.local = uint64(st.Dev), st.Ino, isLocal(c.fd)
+	}
+	return c
 }
+
+// Inode is the number of the root; 0: it is not known.
+func (c *Context) Inode() uint64 { return c.ino }
+
+// isLocal reports whether a directory is on the root's file system, and that is local.
+func (c *Context) isLocal(dir *Info) bool { return c.local && dir.Dev == c.dev }
 
 // Counting is the same context, whose reading of files adds the bytes to n. It
 // is closed with c.
@@ -190,16 +204,17 @@ func (c *Context) lstat(p string) (Info, error) {
 	return info, c.checkVisible(&info)
 }
 
-func (c *Context) lstatAny(p string) (Info, error) {
-	if path.Dir(p) == "." {
-		return statAt(c.fd, p, p)
+func (c *Context) lstatAny(p string) (info Info, err error) {
+	info.Path = p
+	dir := c.fd
+	if parent := path.Dir(p); parent != "." {
+		if dir, err = c.openDir(parent); err != nil {
+			return info, err
+		}
+		defer unix.Close(dir)
 	}
-	dir, err := c.openDir(path.Dir(p))
-	if err != nil {
-		return Info{Path: p}, err
-	}
-	defer unix.Close(dir)
-	return statAt(dir, path.Base(p), p)
+	err = statAt(&info, dir, path.Base(p), false)
+	return info, err
 }
 
 func (c *Context) checkVisible(info *Info) error {

@@ -1,7 +1,8 @@
 // Package buildctx is a directory as COPY and ADD see it: filtered by
 // .dockerignore, walked in one fixed order, hashed without reading what has
-// not changed. The same Context serves a build context (with ignore rules)
-// and the root of another stage (without).
+// not changed, and known by a fingerprint where nothing was even touched. The
+// same Context serves a build context (with ignore rules) and the root of
+// another stage (without).
 //
 // It is not a copier: it offers the tree, the build decides what a source
 // operand means.

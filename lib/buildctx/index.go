@@ -175,15 +175,19 @@ func (x *Index) grain(dev uint64, fd int) (int64, bool) {
 	grain, ok := x.grains[dev]
 	x.mu.RUnlock()
 	if !ok {
-		grain = foreignGrain
-		if stampsByKernelClock(fd) {
-			grain = localGrain
-		}
+		grain = grainOf(isLocal(fd))
 		x.mu.Lock()
 		x.grains[dev] = grain
 		x.mu.Unlock()
 	}
 	return grain, grain == foreignGrain
+}
+
+func grainOf(local bool) int64 {
+	if local {
+		return localGrain
+	}
+	return foreignGrain
 }
 
 func today(now int64) uint32 { return uint32(max(now, 0) / int64(24*time.Hour)) }

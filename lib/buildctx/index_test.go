@@ -69,7 +69,7 @@ func skipForeignClock(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if !stampsByKernelClock(int(f.Fd())) {
+	if !isLocal(int(f.Fd())) {
 		t.Skip("the temporary directory's file system is not known to stamp files by the kernel's clock")
 	}
 }

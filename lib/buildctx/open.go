@@ -3,7 +3,6 @@ package buildctx
 import (
 	"errors"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 
@@ -58,7 +57,7 @@ func (c *Context) openDir(path string) (fd int, err error) {
 
 var direntBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
-// readNames returns the names in an open directory, sorted. It is Readdirnames
+// readNames returns the names in an open directory, in its order. It is Readdirnames
 // without what an os.File costs.
 func readNames(dir int, path string) (names []string, err error) {
 	buf := direntBuffers.Get().(*[]byte)
@@ -70,29 +69,35 @@ func readNames(dir int, path string) (names []string, err error) {
 			return nil, pathError("read", path, err)
 		}
 		if n <= 0 {
-			slices.Sort(names)
 			return names, nil
 		}
 		names = parseNames((*buf)[:n], names)
 	}
 }
 
-// statAt is lstat of one name in an open directory, a link's target included.
-func statAt(dir int, name, path string) (Info, error) {
-	info := Info{Path: path}
+// statAt fills in what lstat says of a name in an open directory, the entry that
+// info.Path names, and a link's target. Local promises that the directory is on a file
+// system of this machine, and that the name was listed there.
+func statAt(info *Info, dir int, name string, local bool) error {
 	var st unix.Stat_t
-	if err := retry(func() error { return unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) }); err != nil {
-		return info, pathError("lstat", path, err)
+	err := retry(func() error {
+		if local {
+			return lookAt(dir, name, &st)
+		}
+		return unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	})
+	if err != nil {
+		return pathError("lstat", info.Path, err)
 	}
 	info.fill(&st)
 	if info.Type == Symlink {
 		target, err := readlinkAt(dir, name, info.Size)
 		if err != nil {
-			return info, pathError("readlink", path, err)
+			return pathError("readlink", info.Path, err)
 		}
 		info.Linkname = target
 	}
-	return info, nil
+	return nil
 }
 
 func readlinkAt(dir int, name string, size int64) (string, error) {

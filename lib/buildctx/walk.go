@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"iter"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -15,6 +16,8 @@ type WalkOptions struct {
 	// Exclude hides more, by rules that are relative to the directory walked
 	// (COPY --exclude). Nil hides nothing.
 	Exclude *Ignore
+	// Fingerprint is told of all that the walk comes by. Nil: nobody is.
+	Fingerprint *Fingerprint
 }
 
 // Walk yields the visible entries of a subtree: first the entry operand itself
@@ -29,15 +32,34 @@ type WalkOptions struct {
 // each time it reads the directories anew. What is yielded is the caller's.
 func (c *Context) Walk(operand string, o WalkOptions) iter.Seq2[*Info, error] {
 	return func(yield func(*Info, error) bool) {
-		top, err := c.walkTop(operand)
-		if err != nil {
-			yield(&Info{Path: Clean(operand)}, err)
-			return
+		w := &walker{c: c, o: o, yield: yield}
+		if o.Fingerprint != nil && o.Fingerprint.none {
+			w.o.Fingerprint = nil
 		}
-		w := &walker{c: c, base: top.Path, exclude: o.Exclude, yield: yield}
-		defer w.stop()
-		w.run(top)
+		w.walk(operand)
 	}
+}
+
+func (w *walker) walk(operand string) {
+	top, err := w.c.walkTop(operand)
+	if err != nil {
+		w.fail(&Info{Path: Clean(operand)}, err)
+		return
+	}
+	w.base = top.Path
+	defer w.stop()
+	job := dirJob{path: top.Path, local: w.c.isLocal(&top)}
+	job.ignore, _ = w.c.o.Ignore.state(top.Path)
+	e := entry{Info: top, hidden: job.ignore.hidden}
+	if top.Type == Dir && (!e.hidden || w.c.o.Ignore.mayRestore(top.Path, job.ignore)) {
+		e.dir = &dirTask{job: job}
+	} else if e.hidden {
+		return
+	}
+	if w.o.Fingerprint != nil {
+		w.o.Fingerprint.top(&e)
+	}
+	w.visit(&e)
 }
 
 // walkTop is Lstat without the question for visible children, which the walk
@@ -94,8 +116,9 @@ func (c *Context) readDir(dir string) ([]Info, error) {
 // by a few workers; the consumer reads itself what no worker has begun.
 type walker struct {
 	c       *Context
-	base    string // what exclude's rules are relative to
-	exclude *Ignore
+	base    string // what o.Exclude's rules are relative to
+	o       WalkOptions
+	skim    bool // of a directory only those below it are wanted
 	yield   func(*Info, error) bool
 	ahead   *readAhead
 	pending []*Info // hidden directories above, not yet yielded
@@ -104,6 +127,7 @@ type walker struct {
 // dirJob is a directory to be read, with what the rules say about it.
 type dirJob struct {
 	path    string
+	local   bool // as statAt wants it
 	ignore  dirState
 	exclude dirState
 }
@@ -111,6 +135,7 @@ type dirJob struct {
 // dirList is a directory that was read.
 type dirList struct {
 	entries []entry
+	sum     dirSum // for o.Fingerprint
 	err     error
 }
 
@@ -118,18 +143,6 @@ type entry struct {
 	Info
 	hidden bool     // a directory that is there for what is below it
 	dir    *dirTask // of a directory: its children
-}
-
-func (w *walker) run(top Info) {
-	job := dirJob{path: top.Path}
-	job.ignore, _ = w.c.o.Ignore.state(top.Path)
-	e := entry{Info: top, hidden: job.ignore.hidden}
-	if top.Type == Dir && (!e.hidden || w.c.o.Ignore.mayRestore(top.Path, job.ignore)) {
-		e.dir = &dirTask{job: job}
-	} else if e.hidden {
-		return
-	}
-	w.visit(&e)
 }
 
 // visit yields an entry and all below it; false means stop.
@@ -148,9 +161,12 @@ func (w *walker) visit(e *entry) bool {
 		if errors.Is(list.err, fs.ErrNotExist) || e.hidden && errors.Is(list.err, fs.ErrPermission) {
 			list = dirList{} // gone since it was seen, or none of our business
 		} else {
-			w.yield(&e.Info, list.err)
+			w.fail(&e.Info, list.err)
 			return false
 		}
+	}
+	if w.o.Fingerprint != nil {
+		w.o.Fingerprint.add(list.sum)
 	}
 	rest := list.entries // not yet offered to the workers
 	for i := range list.entries {
@@ -178,6 +194,14 @@ func (w *walker) emit(info *Info) bool {
 	return w.yield(info, nil)
 }
 
+// fail yields the error that ends the walk.
+func (w *walker) fail(at *Info, err error) {
+	if w.o.Fingerprint != nil {
+		w.o.Fingerprint.none = true
+	}
+	w.yield(at, err)
+}
+
 // read lists a directory: one lstat for every entry that is visible or may have
 // something visible below.
 func (w *walker) read(job dirJob) dirList {
@@ -191,7 +215,14 @@ func (w *walker) read(job dirJob) dirList {
 	if err != nil {
 		return dirList{err: err}
 	}
-	list := dirList{entries: make([]entry, 0, len(names))}
+	var list dirList
+	if !w.skim {
+		list.entries = make([]entry, 0, len(names))
+	}
+	var m *marks
+	if w.o.Fingerprint != nil {
+		m = w.o.Fingerprint.marks()
+	}
 	prefix := ""
 	if job.path != "." {
 		prefix = job.path + "/"
@@ -200,14 +231,25 @@ func (w *walker) read(job dirJob) dirList {
 	for _, name := range names {
 		p := paths[:len(prefix)+len(name)]
 		paths = paths[len(p):]
-		e, keep, err := w.look(dir, job, name, p)
+		e := entry{Info: Info{Path: p}}
+		keep, err := w.look(&e, dir, job, name)
 		if err != nil {
 			return dirList{err: err}
 		}
-		if keep {
+		if !keep {
+			continue
+		}
+		if m != nil {
+			m.add(name, &e)
+		}
+		if !w.skim || e.dir != nil {
 			list.entries = append(list.entries, e)
 		}
 	}
+	if m != nil {
+		list.sum = m.sum()
+	}
+	slices.SortFunc(list.entries, func(a, b entry) int { return strings.Compare(a.Path, b.Path) })
 	return list
 }
 
@@ -227,33 +269,33 @@ func joinAll(prefix string, names []string) string {
 	return b.String()
 }
 
-// look judges and describes the name of a directory that is path p.
-func (w *walker) look(dir int, job dirJob, name, p string) (e entry, keep bool, err error) {
-	ignore, exclude := w.c.o.Ignore, w.exclude
+// look judges and describes the entry of a directory whose path is set.
+func (w *walker) look(e *entry, dir int, job dirJob, name string) (keep bool, err error) {
+	ignore, exclude, p := w.c.o.Ignore, w.o.Exclude, e.Path
 	excluded := exclude.hides(w.relative(p), job.exclude)
 	e.hidden = excluded || ignore.hides(p, job.ignore)
 	if e.hidden && !ignore.canRestore() && !exclude.canRestore() {
-		return e, false, nil
+		return false, nil
 	}
-	e.Info, err = statAt(dir, name, p)
+	err = statAt(&e.Info, dir, name, job.local)
 	if errors.Is(err, fs.ErrNotExist) {
-		return e, false, nil
+		return false, nil
 	}
 	if err != nil || e.Type != Dir {
-		return e, !e.hidden, err
+		return !e.hidden, err
 	}
-	below := dirJob{path: p, ignore: ignore.child(p, job.ignore), exclude: exclude.child(w.relative(p), job.exclude)}
+	below := dirJob{path: p, local: w.c.isLocal(&e.Info), ignore: ignore.child(p, job.ignore), exclude: exclude.child(w.relative(p), job.exclude)}
 	if below.ignore.hidden && !ignore.mayRestore(p, below.ignore) ||
 		below.exclude.hidden && !exclude.mayRestore(w.relative(p), below.exclude) {
-		return e, false, nil
+		return false, nil
 	}
 	e.dir = &dirTask{job: below}
-	return e, true, nil
+	return true, nil
 }
 
 // relative is a path as the exclude rules see it.
 func (w *walker) relative(p string) string {
-	if w.exclude == nil || w.base == "." {
+	if w.o.Exclude == nil || w.base == "." {
 		return p
 	}
 	return p[len(w.base)+1:]
