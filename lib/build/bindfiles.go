@@ -24,6 +24,7 @@ type bindFiles struct {
 	tree  *tree
 	pick  pick
 	items []item
+	seen  *buildctx.Fingerprint
 }
 
 // oneFile is what a mount's file is called where it is alone in a directory.
@@ -60,7 +61,8 @@ func (f *bindFiles) list(ctx context.Context) error {
 	if err := f.find(ctx); err != nil || f.items != nil {
 		return err
 	}
-	items, err := list(ctx, nil, []pick{f.pick}, nil, func(p string) {
+	f.seen = f.tree.files.NewFingerprint()
+	items, err := list(ctx, nil, []pick{f.pick}, nil, f.seen, func(p string) {
 		f.b.warn(f.line, "the socket "+p+" is not mounted: it is nobody's outside the context")
 	})
 	if err == nil && len(items) > 0 && items[0].rel == "" {

@@ -44,6 +44,7 @@ type copyJob struct {
 	found   bool
 	picks   int
 	items   []item
+	seen    *buildctx.Fingerprint // of paths
 }
 
 // document is a here-document: a file that the Dockerfile itself holds.
@@ -62,6 +63,9 @@ func (b *builder) copyFiles(ctx context.Context, s *stage, st *plan.Step) (Event
 	w := &work{
 		step: st, text: c.text(), pre: c.preimage(), quick: c.quick(), files: c.files, make: c.make,
 		before: func() time.Duration { return c.fetching },
+	}
+	if w.quick == nil && c.addresses() == "" {
+		w.glance, w.listed = c.glance, c.listed
 	}
 	if c.from.stage == nil {
 		w.place = "context " + c.from.name + c.addresses()
@@ -223,15 +227,15 @@ func (c *copyJob) preimage() *cache.Preimage {
 	return p
 }
 
-// quick is a key that names the source stage by its layers instead of its
-// files: when nothing of it changed, nothing of it needs to be unpacked.
-func (c *copyJob) quick() *cache.Preimage {
+// quick names the source stage by its layers instead of its files: when nothing of
+// it changed, nothing of it needs to be unpacked.
+func (c *copyJob) quick() *alias {
 	if c.from.stage == nil {
 		return c.quickFetched()
 	}
 	p := c.preimage()
 	p.Add("from", c.from.stage.chain.String())
-	return p
+	return &alias{pre: p}
 }
 
 // find selects and lists the sources.
@@ -243,7 +247,7 @@ func (c *copyJob) find(ctx context.Context) error {
 		if r := c.remotes[i]; r != nil {
 			p, err := c.bring(ctx, r)
 			if err == nil {
-				err = c.list(ctx, []pick{p})
+				err = c.list(ctx, []pick{p}, nil)
 			}
 			if err != nil {
 				return err
@@ -269,23 +273,29 @@ func (c *copyJob) find(ctx context.Context) error {
 
 // findPaths selects and lists paths of the context, stage or image.
 func (c *copyJob) findPaths(ctx context.Context, words []string) error {
-	if c.tree == nil {
-		t, err := c.b.openTree(ctx, c.from)
-		if err != nil {
-			return err
-		}
-		c.tree = t
-	}
-	picks, err := selectPicks(c.tree, words, c.parents)
+	picks, err := c.pick(ctx, words)
 	if err != nil {
 		return err
 	}
-	return c.list(ctx, picks)
+	c.seen = c.tree.files.NewFingerprint()
+	return c.list(ctx, picks, c.seen)
+}
+
+// pick selects paths of the context, stage or image.
+func (c *copyJob) pick(ctx context.Context, words []string) ([]pick, error) {
+	if c.tree == nil {
+		t, err := c.b.openTree(ctx, c.from)
+		if err != nil {
+			return nil, err
+		}
+		c.tree = t
+	}
+	return selectPicks(c.tree, words, c.parents)
 }
 
 // list adds what picks hold to the items.
-func (c *copyJob) list(ctx context.Context, picks []pick) error {
-	items, err := list(ctx, c.items, picks, c.exclude, func(p string) {
+func (c *copyJob) list(ctx context.Context, picks []pick, seen *buildctx.Fingerprint) error {
+	items, err := list(ctx, c.items, picks, c.exclude, seen, func(p string) {
 		c.b.warn(c.st.Line, "the socket "+p+" is not copied: a layer cannot hold it")
 	})
 	c.picks += len(picks)

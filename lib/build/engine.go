@@ -136,6 +136,8 @@ type Cache interface {
 	Lookup(key string) (*cache.Record, bool, error)
 	Seen(p *cache.Preimage) bool
 	Put(p *cache.Preimage, r cache.Record) error
+	Alias(p *cache.Preimage, seen, of string) error
+	LookupAlias(p *cache.Preimage, seen string) (*cache.Record, bool, error)
 }
 
 // Jobs hands out the leave to execute: one for each step that runs at the same

@@ -252,7 +252,7 @@ func (j fakeJobs) Acquire(ctx context.Context) (func(), error) {
 type fakeAccount struct{ lines []string }
 
 func (a *fakeAccount) Hit(step cache.Step, p *cache.Preimage, r *cache.Record) {
-	a.lines = append(a.lines, fmt.Sprint("hit ", step.ID, " ", p.Key() == r.Key))
+	a.lines = append(a.lines, fmt.Sprint("hit ", step.ID, " ", p == nil || p.Key() == r.Key))
 }
 
 func (a *fakeAccount) Miss(step cache.Step, p *cache.Preimage, reason string) {

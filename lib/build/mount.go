@@ -195,9 +195,9 @@ func optional(n *uint32, format string) string {
 	return fmt.Sprintf(format, *n)
 }
 
-// quick is a key that names stages by their layers; nil where there is none, or
-// files of a directory decide.
-func (r *runJob) quick() *cache.Preimage {
+// quick names stages by their layers; nil where there is none, or files of a
+// directory decide.
+func (r *runJob) quick() *alias {
 	p := r.preimage()
 	stages := false
 	for _, m := range r.mounts {
@@ -213,7 +213,7 @@ func (r *runJob) quick() *cache.Preimage {
 	if !stages {
 		return nil
 	}
-	return p
+	return &alias{pre: p}
 }
 
 // files is what hashes the files that the step's binds show; nil without any.

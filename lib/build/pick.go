@@ -228,20 +228,34 @@ func (e *MissingSourceError) Error() string { return e.Path + ": not in the cont
 
 func (e *MissingSourceError) Unwrap() error { return e.Err }
 
-// list adds what the picks hold to items. Sockets, which no layer can hold, are
-// told to skip.
-func list(ctx context.Context, items []item, picks []pick, exclude *buildctx.Ignore, skip func(path string)) ([]item, error) {
+// excludedBy reports whether rules hide the pick itself; those of a directory are for
+// what is in it.
+func (p *pick) excludedBy(rules *buildctx.Ignore) bool {
+	if p.info.Type == buildctx.Dir {
+		return false
+	}
+	_, hidden := rules.Match(p.name)
+	return hidden
+}
+
+// walk gives the options to walk the pick with, and notes in seen what it is called.
+func (p *pick) walk(exclude *buildctx.Ignore, seen *buildctx.Fingerprint) buildctx.WalkOptions {
+	seen.Note(p.shown)
+	return buildctx.WalkOptions{Exclude: exclude, Fingerprint: seen}
+}
+
+// list adds what the picks hold to items, and to seen, if that is not nil.
+// Sockets, which no layer can hold, are told to skip.
+func list(ctx context.Context, items []item, picks []pick, exclude *buildctx.Ignore, seen *buildctx.Fingerprint, skip func(path string)) ([]item, error) {
 	names := map[[2]uint64]int{}
 	for i := range picks {
 		p := &picks[i]
 		t := p.tree
-		if p.info.Type != buildctx.Dir {
-			if _, hidden := exclude.Match(p.name); hidden {
-				continue
-			}
+		if p.excludedBy(exclude) {
+			continue
 		}
 		var found []*buildctx.Info
-		for info, err := range t.files.Walk(p.info.Path, buildctx.WalkOptions{Exclude: exclude}) {
+		for info, err := range t.files.Walk(p.info.Path, p.walk(exclude, seen)) {
 			if err == nil {
 				err = ctx.Err()
 			}

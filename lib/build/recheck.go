@@ -59,7 +59,7 @@ type CheckResult struct {
 // checkHit does a step that hit again, if it is in the sample, and tells what
 // that gives. done says whether it did.
 func (b *builder) checkHit(ctx context.Context, s *stage, w *work, rec *cache.Record) (done bool, err error) {
-	key := cmp.Or(rec.Of, rec.Key)
+	key := rec.Key
 	if b.o.Recheck == nil || b.o.DryRun || w.quiet || !b.o.Recheck.Sample(key) {
 		return false, nil
 	}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"docksmith/lib/buildctx"
-	"docksmith/lib/cache"
 	"docksmith/lib/dockerfile"
 )
 
@@ -201,8 +200,8 @@ func (c *copyJob) tellFetch(r *remote) func(bytes, total int64) {
 	}
 }
 
-// quickFetched is a key that can be had without fetching anything.
-func (c *copyJob) quickFetched() *cache.Preimage {
+// quickFetched is an alias that can be had without fetching anything.
+func (c *copyJob) quickFetched() *alias {
 	var known []string
 	for _, r := range c.remotes {
 		if r == nil || r.known() == "" {
@@ -215,7 +214,7 @@ func (c *copyJob) quickFetched() *cache.Preimage {
 	}
 	p := c.preimage()
 	p.Add("fetched", jsonWords(known))
-	return p
+	return &alias{pre: p}
 }
 
 // addresses are those of all remote sources; "" without any.

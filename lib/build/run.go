@@ -57,9 +57,13 @@ func (b *builder) runCommand(ctx context.Context, s *stage, st *plan.Step) (Even
 			return Event{}, err
 		}
 	}
-	e, err := b.layerStep(ctx, s, &work{
+	w := &work{
 		step: st, text: r.text(), pre: r.preimage(), quick: r.quick(), files: r.files(), place: r.place(), claim: r.holdCaches, make: r.make,
-	})
+	}
+	if w.quick == nil {
+		w.glance, w.listed = r.glance, r.listed
+	}
+	e, err := b.layerStep(ctx, s, w)
 	for _, m := range r.mounts {
 		if m.bind != nil {
 			e.Read += bytesRead(m.bind.tree)

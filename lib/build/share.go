@@ -1,7 +1,6 @@
 package build
 
 import (
-	"cmp"
 	"context"
 	"errors"
 
@@ -16,7 +15,7 @@ import (
 
 // outcome is what a step came to.
 type outcome struct {
-	pre    *cache.Preimage // of the key it was found or recorded under
+	pre    *cache.Preimage // of its record; nil: it was found by an alias
 	rec    *cache.Record
 	layer  *oci.Layer // nil: the step changed nothing
 	missed bool
@@ -72,7 +71,11 @@ func (b *builder) commonID(w *work) string {
 	if len(b.order) < 2 {
 		return ""
 	}
-	return cmp.Or(w.quick, w.pre).Key() + " " + w.place + " " + flagWords(w.step)
+	pre := w.pre
+	if w.quick != nil {
+		pre = w.quick.pre
+	}
+	return pre.Key() + " " + w.place + " " + flagWords(w.step)
 }
 
 // flagWords are the flags of a step in one string: what they say need not all be

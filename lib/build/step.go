@@ -17,8 +17,12 @@ type work struct {
 	text string // of the history
 	// pre is what the result depends on, all but files.
 	pre *cache.Preimage
-	// quick is a second key that can be had without files; nil: none.
-	quick *cache.Preimage
+	// quick leads to the record without reading files; nil: nothing does.
+	quick *alias
+	// glance is what leads there by a look at what files would read, listed the same
+	// by how files found it. Either may give nil, and is nil where there is quick.
+	glance func(ctx context.Context) *alias
+	listed func() *alias
 	// files lists and hashes what the key holds of them; nil: nothing. After
 	// make it costs nothing.
 	files func(ctx context.Context) ([]cache.File, error)
@@ -37,6 +41,13 @@ type work struct {
 	make func(ctx context.Context, m *maker) error
 	// quiet steps are not announced as hit or miss.
 	quiet bool
+}
+
+// alias is another way to a step's record than its key.
+type alias struct {
+	pre *cache.Preimage
+	// seen stands for the files that the record is for, if pre does not.
+	seen string
 }
 
 // newPreimage begins the key of a step that works on files. The names of its
@@ -101,11 +112,8 @@ func (b *builder) recall(ctx context.Context, s *stage, w *work) (*cache.Record,
 	case s.missed != "":
 		return nil, miss{reason: s.missed}, nil
 	}
-	if w.quick != nil {
-		if rec, _ := b.lookup(w.quick); rec != nil {
-			w.pre = w.quick
-			return rec, miss{}, nil
-		}
+	if rec := b.lookupQuick(w, w.quick); rec != nil {
+		return rec, miss{}, nil
 	}
 	if w.files != nil {
 		// Without any record of this instruction there is nothing to find,
@@ -113,30 +121,49 @@ func (b *builder) recall(ctx context.Context, s *stage, w *work) (*cache.Record,
 		if !b.o.Cache.Seen(w.pre) {
 			return nil, b.unrecorded(s, w), nil
 		}
-		if err := b.readFiles(ctx, w); err != nil {
-			return nil, miss{}, err
+		rec, err := b.readFiles(ctx, w)
+		if rec != nil || err != nil {
+			return rec, miss{}, err
 		}
 	}
-	rec, reason := b.lookup(w.pre)
+	rec, reason := b.usable(b.o.Cache.Lookup(w.pre.Key()))
 	if reason == ReasonNew {
 		return nil, b.unrecorded(s, w), nil
 	}
-	if rec != nil && w.quick != nil {
-		b.rememberQuick(w, *rec)
+	if rec != nil {
+		b.rememberQuick(w, rec.Key)
 	}
 	return rec, miss{reason: reason}, nil
 }
 
-// readFiles completes the key for a look into the cache. One step at a time: it
-// uses all processors by itself, and a list of files takes memory.
-func (b *builder) readFiles(ctx context.Context, w *work) error {
+// lookupQuick finds a usable record by an alias, if there is one.
+func (b *builder) lookupQuick(w *work, a *alias) *cache.Record {
+	if a == nil {
+		return nil
+	}
+	rec, _ := b.usable(b.o.Cache.LookupAlias(a.pre, a.seen))
+	if rec != nil {
+		w.pre = nil // without its files it is not the record's
+	}
+	return rec
+}
+
+// readFiles completes the key for a look into the cache, unless a glance at the files
+// finds a record. One step at a time: it uses all processors by itself, and a list of
+// files takes memory.
+func (b *builder) readFiles(ctx context.Context, w *work) (*cache.Record, error) {
 	select {
 	case b.reading <- struct{}{}:
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
 	defer func() { <-b.reading }()
-	return w.addFiles(ctx)
+	if w.glance != nil {
+		if rec := b.lookupQuick(w, w.glance(ctx)); rec != nil {
+			return rec, nil
+		}
+	}
+	return nil, w.addFiles(ctx)
 }
 
 // addFiles completes the key. It is done once.
@@ -153,9 +180,9 @@ func (w *work) addFiles(ctx context.Context) error {
 	return nil
 }
 
-// lookup finds the record of a key whose layer is in the store.
-func (b *builder) lookup(p *cache.Preimage) (*cache.Record, string) {
-	rec, ok, err := b.o.Cache.Lookup(p.Key())
+// usable is what a look into the cache gave if its layer is in the store, else says
+// why it is of no use.
+func (b *builder) usable(rec *cache.Record, ok bool, err error) (*cache.Record, string) {
 	switch {
 	case err != nil:
 		return nil, ReasonRecorded
@@ -181,20 +208,30 @@ func (b *builder) fromRecord(ctx context.Context, rec *cache.Record) (*oci.Layer
 
 // remember keeps what the step gave. A cache that cannot is a slower one, not a
 // failed build.
-func (b *builder) remember(p *cache.Preimage, w *work, rec cache.Record) {
+func (b *builder) remember(w *work, rec cache.Record) {
 	if b.o.Cache == nil {
 		return
 	}
 	rec.Text = stepText(w.step)
-	if err := b.o.Cache.Put(p, rec); err != nil {
+	if err := b.o.Cache.Put(w.pre, rec); err != nil {
 		b.warn(w.step.Line, "the cache does not take this step: "+err.Error())
+		return
 	}
+	b.rememberQuick(w, w.pre.Key())
 }
 
-// rememberQuick keeps what the step gave under the key that is had without files.
-func (b *builder) rememberQuick(w *work, rec cache.Record) {
-	rec.Of = w.pre.Key()
-	b.remember(w.quick, w, rec)
+// rememberQuick gives the record of a key its alias.
+func (b *builder) rememberQuick(w *work, key string) {
+	a := w.quick
+	if w.listed != nil {
+		a = w.listed()
+	}
+	if a == nil || b.o.DryRun {
+		return
+	}
+	if err := b.o.Cache.Alias(a.pre, a.seen, key); err != nil {
+		b.warn(w.step.Line, "the cache does not take this step: "+err.Error())
+	}
 }
 
 // execute makes the layer of a step, its snapshot and its record.
@@ -260,9 +297,6 @@ func (b *builder) makeLayer(ctx context.Context, s *stage, w *work) (_ *cache.Re
 	if err := w.addFiles(ctx); err != nil {
 		return nil, err
 	}
-	b.remember(w.pre, w, rec)
-	if w.quick != nil {
-		b.rememberQuick(w, rec)
-	}
+	b.remember(w, rec)
 	return &rec, nil
 }

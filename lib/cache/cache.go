@@ -30,6 +30,7 @@ const (
 	records   = "records"
 	preimages = "preimages"
 	prefixes  = "prefixes"
+	aliases   = "aliases"
 	histories = "history"
 )
 

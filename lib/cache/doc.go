@@ -23,6 +23,7 @@
 //	records/ab/HEX.json     one record: what the step gave
 //	preimages/ab/HEX[.zst]  what the key stands for
 //	prefixes/ab/HEX         empty: some record has this pre-image but for its files
+//	aliases/ab/HEX          another name of a record
 //	history/HEX.json        per image name: the last keys of each step
 //	history/HEX.counts.json its counters
 //	stats.json              counters of all builds

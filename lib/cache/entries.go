@@ -18,25 +18,38 @@ type Entry struct {
 	// Record is what the step gave; nil if there is none, or it is damaged: a
 	// pre-image that a history refers to, or one that nothing does.
 	Record *Record
-	Bytes  int64 // disk space of record and pre-image
+	Bytes  int64 // disk space of record, pre-image and aliases
 	Used   time.Time
+
+	aliases []string // their files
 }
 
-// Entries yields all keys that have a record or a pre-image, in order. An error
-// is last.
+// Entries yields all keys that have a record, a pre-image or an alias, in order. An
+// error is last.
 func (c *Cache) Entries() iter.Seq2[*Entry, error] {
 	return func(yield func(*Entry, error) bool) {
 		all := map[string]*Entry{}
-		for _, kind := range []string{records, preimages} {
+		for _, kind := range []string{records, preimages, aliases} {
 			for f, err := range c.shards(kind) {
 				if err != nil {
 					yield(nil, fmt.Errorf("list cache: %w", err))
 					return
 				}
-				e := all[f.digits]
+				key := keyPrefix + f.digits
+				if kind == aliases {
+					a, err := readAlias(f.path)
+					if err != nil {
+						continue // a miss for everybody; Prune removes it
+					}
+					key = a.of
+				}
+				e := all[key]
 				if e == nil {
-					e = &Entry{Key: keyPrefix + f.digits}
-					all[f.digits] = e
+					e = &Entry{Key: key}
+					all[key] = e
+				}
+				if kind == aliases {
+					e.aliases = append(e.aliases, f.path)
 				}
 				e.Bytes += blocks(f.path)
 				if f.used.After(e.Used) {
@@ -49,8 +62,8 @@ func (c *Cache) Entries() iter.Seq2[*Entry, error] {
 				}
 			}
 		}
-		for _, digits := range slices.Sorted(maps.Keys(all)) {
-			if !yield(all[digits], nil) {
+		for _, key := range slices.Sorted(maps.Keys(all)) {
+			if !yield(all[key], nil) {
 				return
 			}
 		}
@@ -69,20 +82,20 @@ func blocks(path string) int64 {
 	return info.Size()
 }
 
-// Drop forgets a record and its pre-image, which makes its step a miss. What
-// else is known of the step, its history has: which components changed, though
+// Drop forgets a record with its pre-image and aliases, which makes its step a miss.
+// What else is known of the step, its history has: which components changed, though
 // no longer which files.
-func (c *Cache) Drop(key string) error {
-	if err := c.Delete(key); err != nil {
+func (c *Cache) Drop(e *Entry) error {
+	if err := c.Delete(e.Key); err != nil {
 		return err
 	}
-	digits, err := checkKey(key)
+	digits, err := checkKey(e.Key)
 	if err != nil {
 		return err
 	}
-	for _, ext := range []string{"", zstdExt} {
-		if err := os.Remove(c.path(preimages, digits, ext)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("drop %s: %w", key, err)
+	for _, path := range append(e.aliases, c.path(preimages, digits, ""), c.path(preimages, digits, zstdExt)) {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("drop %s: %w", e.Key, err)
 		}
 	}
 	return nil

@@ -156,6 +156,9 @@ func (c *Cache) Prune(o PruneOptions) (removed []*Record, err error) {
 			return removed, fmt.Errorf("prune cache: %w", err)
 		}
 	}
+	if err := c.sweepAliases(o, keep); err != nil {
+		return removed, fmt.Errorf("prune cache: %w", err)
+	}
 	for h, err := range c.Histories() {
 		if err != nil {
 			return removed, err
@@ -170,6 +173,22 @@ func (c *Cache) Prune(o PruneOptions) (removed []*Record, err error) {
 		return removed, fmt.Errorf("prune cache: %w", err)
 	}
 	return removed, nil
+}
+
+// sweepAliases removes those of other records than the ones that stay.
+func (c *Cache) sweepAliases(o PruneOptions, stay map[string]bool) error {
+	for f, err := range c.shards(aliases) {
+		if err != nil {
+			return err
+		}
+		if a, err := readAlias(f.path); err == nil && stay[a.of] {
+			continue
+		}
+		if err := o.remove(f.path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sweep removes files that nothing refers to and that are not being written.

@@ -16,8 +16,6 @@ type Record struct {
 	Key    string `json:"key"`
 	// Prefix is the key of the pre-image without its files.
 	Prefix string `json:"prefix,omitempty"`
-	// Of is the key with the step's files, if this one names them in another way.
-	Of string `json:"of,omitempty"`
 	// Layer is the layer the step made; nil if it made none.
 	Layer *oci.Layer `json:"layer,omitempty"`
 	// Seconds is how long the step took when it was really done.

@@ -45,8 +45,9 @@ type note struct {
 // goes under; a build without a name is counted, but has no history.
 func (c *Cache) Begin(image string) *Session { return &Session{c: c, image: image} }
 
-// Hit notes that a step was taken from the cache, which saved r.Seconds. The
-// pre-image must not be changed before Close.
+// Hit notes that a step was taken from the cache, which saved r.Seconds. P is the
+// record's pre-image, which must not be changed before Close; nil: only its key is
+// known, from an alias.
 func (s *Session) Hit(step Step, p *Preimage, r *Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,10 +56,6 @@ func (s *Session) Hit(step Step, p *Preimage, r *Record) {
 		s.counts.SavedSeconds = addSeconds(s.counts.SavedSeconds, r.Seconds)
 	}
 	s.used = append(s.used, r.Key)
-	if r.Of != "" { // what can be compared with other runs, down to the files
-		s.note(step, nil, Run{Key: r.Of, Hit: true})
-		return
-	}
 	s.note(step, p, Run{Key: r.Key, Hit: true})
 }
 

@@ -28,6 +28,7 @@ func (c *Cache) Verify(ctx context.Context, found func(path, problem string)) (V
 		v.walk(ctx, records, v.record),
 		v.walk(ctx, preimages, v.preimage),
 		v.walk(ctx, prefixes, v.prefix),
+		v.walk(ctx, aliases, v.alias),
 		v.counted(ctx),
 	)
 	if err != nil {
@@ -119,6 +120,23 @@ func (v *verifier) record(name string, _ int64) error {
 		v.found(name, "does not belong here")
 	} else if r.Key != "" && r.Key != keyPrefix+digits {
 		v.found(name, fmt.Sprintf("is the record of %q", r.Key))
+	}
+	return nil
+}
+
+func (v *verifier) alias(name string, _ int64) error {
+	a, err := readAlias(filepath.Join(v.c.dir, name))
+	if errors.Is(err, errDamaged) {
+		v.found(name, "is no alias, or damaged")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if digits, ok := digitsOf(filepath.Base(name)); !ok || v.c.path(aliases, digits, "") != filepath.Join(v.c.dir, name) {
+		v.found(name, "does not belong here")
+	} else if a.key != keyPrefix+digits {
+		v.found(name, fmt.Sprintf("is the alias %q", a.key))
 	}
 	return nil
 }

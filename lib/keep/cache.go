@@ -30,7 +30,7 @@ func (inv *Inventory) cacheItems() error {
 			return err
 		}
 		i := inv.add(&Item{Kind: KindRecord, Name: e.Key, Bytes: e.Bytes, Used: e.Used})
-		i.remove = func() (bool, error) { return true, c.Drop(e.Key) }
+		i.remove = func() (bool, error) { return true, c.Drop(e) }
 		if e.Record != nil {
 			i.Text = oneLine(e.Record.Text)
 			last = later(last, e.Used)

@@ -125,7 +125,7 @@ func TestEveryFlipInAStoreIsFound(t *testing.T) {
 	secondImage(t, s, layer.Zstd, "registry.example/three")
 	fillCache(t, filepath.Join(s.Root(), "cache"), l)
 	paths := filesBelow(t, filepath.Join(s.Root(), "oci"))
-	for _, dir := range []string{"records", "preimages", "history", "stats.json"} {
+	for _, dir := range []string{"records", "preimages", "aliases", "history", "stats.json"} {
 		paths = append(paths, filesBelow(t, filepath.Join(s.Root(), "cache", dir))...)
 	}
 	eachFlip(t, flips(t, 150), paths, func() string { return storeFindings(t, s.Root()) })
@@ -144,6 +144,11 @@ func fillCache(t *testing.T, dir string, l oci.Layer) {
 		p.Add("instruction", text)
 		step := cache.Step{ID: strconv.Itoa(i), Number: i, Text: text}
 		if err := c.Put(p, cache.Record{Layer: &l, Seconds: 1.5, Text: text}); err != nil {
+			t.Fatal(err)
+		}
+		alias := &cache.Preimage{}
+		alias.Add("seen", text)
+		if err := c.Alias(alias, strings.Repeat("0f", 32), p.Key()); err != nil {
 			t.Fatal(err)
 		}
 		session.Miss(step, p, "nothing recorded for it")
