@@ -47,16 +47,8 @@ func noCache(cached bool) []string {
 }
 
 func (b *session) ourBuild(context, file string, cached bool) command {
-	script := `ds-parse "$1/$2" | ds-build -q -t bench ` + fmt.Sprint(join(noCache(cached))) + ` "$1"`
-	return command{name: "docksmith", argv: []string{"sh", "-ec", script, "sh", b.path(context), file}}
-}
-
-func join(args []string) string {
-	s := ""
-	for _, a := range args {
-		s += a + " "
-	}
-	return s
+	argv := append([]string{"docksmith", "build", "-q", "-t", "bench", "-f", b.path(context, file)}, noCache(cached)...)
+	return command{name: "docksmith", argv: append(argv, b.path(context))}
 }
 
 func (b *session) dockerBuild(name, buildkit, context, file string, cached bool) command {
