@@ -57,9 +57,9 @@ func (c *Context) openDir(path string) (fd int, err error) {
 
 var direntBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
-// readNames returns the names in an open directory, in its order. It is Readdirnames
+// readNames adds the names in an open directory, in its order. It is Readdirnames
 // without what an os.File costs.
-func readNames(dir int, path string) (names []string, err error) {
+func readNames(dir int, path string, names []string) ([]string, error) {
 	buf := direntBuffers.Get().(*[]byte)
 	defer direntBuffers.Put(buf)
 	for {

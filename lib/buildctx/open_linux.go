@@ -2,7 +2,6 @@ package buildctx
 
 import (
 	"encoding/binary"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -26,7 +25,6 @@ func openIn(root int, path string, flags int) (int, error) {
 // unix.ParseDirent with one allocation for all names.
 func parseNames(buf []byte, names []string) []string {
 	const inode, length, nameAt = 0, 16, 19 // offsets in struct linux_dirent64
-	names = slices.Grow(names, len(buf)/32)
 	for text := string(buf); len(text) > nameAt; {
 		n := int(binary.NativeEndian.Uint16(buf[length:]))
 		if n <= nameAt || n > len(text) {

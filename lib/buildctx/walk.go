@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -202,6 +203,9 @@ func (w *walker) fail(at *Info, err error) {
 	w.yield(at, err)
 }
 
+// nameLists are for reuse; the names themselves are not.
+var nameLists = sync.Pool{New: func() any { return new([]string) }}
+
 // read lists a directory: one lstat for every entry that is visible or may have
 // something visible below.
 func (w *walker) read(job dirJob) dirList {
@@ -211,7 +215,10 @@ func (w *walker) read(job dirJob) dirList {
 	}
 	defer unix.Close(dir)
 	w.c.o.Uses.add(job.path)
-	names, err := readNames(dir, job.path)
+	scratch := nameLists.Get().(*[]string)
+	defer nameLists.Put(scratch)
+	names, err := readNames(dir, job.path, (*scratch)[:0])
+	*scratch = names
 	if err != nil {
 		return dirList{err: err}
 	}
