@@ -43,9 +43,9 @@ func (f *Fingerprint) Note(word string) {
 }
 
 // Sum is the fingerprint of what was walked and noted, in that order. There is none
-// where nothing was walked, where a walk failed, or where it found a socket, which is
-// to be told of each time, a file so young that a change could leave its times as they
-// are, or one of another device.
+// where nothing was walked, where a walk did not come to its end, or where it found a
+// socket, which is to be told of each time, a file so young that a change could leave
+// its times as they are, or one of another device.
 func (f *Fingerprint) Sum() (sum [32]byte, ok bool) {
 	if f.none || !f.some {
 		return sum, false
@@ -62,8 +62,8 @@ func (c *Context) Skim(operand string, o WalkOptions) {
 	if f.none {
 		return
 	}
-	w := &walker{c: c, o: o, skim: true, yield: func(*Info, error) bool { return !f.none }}
-	w.walk(operand)
+	w := &walker{c: c, o: o, skim: true, yield: func(_ *Info, err error) bool { return err == nil && !f.none }}
+	f.none = !w.walk(operand) || f.none
 }
 
 // top adds the entry that a walk begins with.

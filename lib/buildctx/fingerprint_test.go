@@ -319,6 +319,13 @@ func TestNoFingerprint(t *testing.T) {
 	if _, ok := f.Sum(); ok {
 		t.Error("a walk failed: there is one")
 	}
+	f = c.NewFingerprint()
+	for range c.Walk(".", WalkOptions{Fingerprint: f}) {
+		break
+	}
+	if _, ok := f.Sum(); ok {
+		t.Error("a walk was broken off: there is one")
+	}
 
 	write(t, filepath.Join(root, "d/young"), "x")
 	none("a young file", openPrinted(t, root, ""))

@@ -37,15 +37,18 @@ func (c *Context) Walk(operand string, o WalkOptions) iter.Seq2[*Info, error] {
 		if o.Fingerprint != nil && o.Fingerprint.none {
 			w.o.Fingerprint = nil
 		}
-		w.walk(operand)
+		if !w.walk(operand) && o.Fingerprint != nil {
+			o.Fingerprint.none = true
+		}
 	}
 }
 
-func (w *walker) walk(operand string) {
+// walk reports whether it reached its end.
+func (w *walker) walk(operand string) bool {
 	top, err := w.c.walkTop(operand)
 	if err != nil {
-		w.fail(&Info{Path: Clean(operand)}, err)
-		return
+		w.yield(&Info{Path: Clean(operand)}, err)
+		return false
 	}
 	w.base = top.Path
 	defer w.stop()
@@ -55,12 +58,12 @@ func (w *walker) walk(operand string) {
 	if top.Type == Dir && (!e.hidden || w.c.o.Ignore.mayRestore(top.Path, job.ignore)) {
 		e.dir = &dirTask{job: job}
 	} else if e.hidden {
-		return
+		return true
 	}
 	if w.o.Fingerprint != nil {
 		w.o.Fingerprint.top(&e)
 	}
-	w.visit(&e)
+	return w.visit(&e)
 }
 
 // walkTop is Lstat without the question for visible children, which the walk
@@ -162,7 +165,7 @@ func (w *walker) visit(e *entry) bool {
 		if errors.Is(list.err, fs.ErrNotExist) || e.hidden && errors.Is(list.err, fs.ErrPermission) {
 			list = dirList{} // gone since it was seen, or none of our business
 		} else {
-			w.fail(&e.Info, list.err)
+			w.yield(&e.Info, list.err)
 			return false
 		}
 	}
@@ -193,14 +196,6 @@ func (w *walker) emit(info *Info) bool {
 	w.pending = w.pending[:0]
 	w.c.o.Uses.entry(info)
 	return w.yield(info, nil)
-}
-
-// fail yields the error that ends the walk.
-func (w *walker) fail(at *Info, err error) {
-	if w.o.Fingerprint != nil {
-		w.o.Fingerprint.none = true
-	}
-	w.yield(at, err)
 }
 
 // nameLists are for reuse; the names themselves are not.
