@@ -42,6 +42,9 @@ var (
 	depBuilt   = time.Now().Add(-1 * time.Hour)
 )
 
+// depTrusted is how old files have to be for what lstat says of them to count.
+const depTrusted = 80 * time.Millisecond
+
 const depMakefile = `image.id:
 	@echo >ran; exec ds-build -q -f $(FILE) --iidfile $@ -MD $(FLAGS) ctx >said 2>&1
 -include image.d
@@ -240,8 +243,14 @@ func (d *depTrial) settle() error {
 	return nil
 }
 
-// try makes one edit, runs make and takes the edit back.
+// try makes one edit, runs make and takes the edit back. Fresh compares with a build
+// without the cache, and so does what the cache gives then: once the files are old
+// enough, before and after the edit, it knows steps by a look at their files.
 func (d *depTrial) try(t *testing.T, e depEdit, fresh bool) error {
+	if fresh {
+		time.Sleep(depTrusted)
+		d.truth(false)
+	}
 	undo, err := e.do()
 	if err != nil {
 		return err
@@ -261,6 +270,12 @@ func (d *depTrial) try(t *testing.T, e depEdit, fresh bool) error {
 		now = ""
 	case !ran || fresh:
 		now = d.truth(fresh)
+	}
+	if fresh {
+		time.Sleep(depTrusted)
+		if cached := d.truth(false); cached != now {
+			t.Errorf("%s %s: the image is %q, of the cache %q", e.kind, e.path, now, cached)
+		}
 	}
 	n := d.count[e.kind]
 	if n == nil {
