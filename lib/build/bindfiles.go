@@ -61,7 +61,7 @@ func (f *bindFiles) list(ctx context.Context) error {
 	if err := f.find(ctx); err != nil || f.items != nil {
 		return err
 	}
-	f.seen = f.tree.files.NewFingerprint()
+	f.seen = f.tree.fingerprint()
 	items, err := list(ctx, nil, []pick{f.pick}, nil, f.seen, func(p string) {
 		f.b.warn(f.line, "the socket "+p+" is not mounted: it is nobody's outside the context")
 	})

@@ -277,7 +277,7 @@ func (c *copyJob) findPaths(ctx context.Context, words []string) error {
 	if err != nil {
 		return err
 	}
-	c.seen = c.tree.files.NewFingerprint()
+	c.seen = c.tree.fingerprint()
 	return c.list(ctx, picks, c.seen)
 }
 

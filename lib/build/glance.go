@@ -17,6 +17,14 @@ import (
 // fresh clones no more than these remain.
 const slots = 8
 
+// fingerprint begins that of a directory. Roots have none: their layers say what they are.
+func (t *tree) fingerprint() *buildctx.Fingerprint {
+	if t.root != nil {
+		return nil
+	}
+	return t.files.NewFingerprint()
+}
+
 // add makes what was seen of a tree a part of the alias. It reports whether that can
 // be relied on.
 func (a *alias) add(name string, t *tree, seen *buildctx.Fingerprint) bool {
@@ -35,7 +43,7 @@ func (c *copyJob) glance(ctx context.Context) *alias {
 	if err != nil {
 		return nil
 	}
-	seen := c.tree.files.NewFingerprint()
+	seen := c.tree.fingerprint()
 	for i := range picks {
 		if p := &picks[i]; !p.excludedBy(c.exclude) {
 			c.tree.files.Skim(p.info.Path, p.walk(c.exclude, seen))
@@ -54,13 +62,19 @@ func (c *copyJob) alias(seen *buildctx.Fingerprint) *alias {
 	return a
 }
 
+// quick names stages by their layers; nil where there is none, or files of a
+// directory decide.
+func (r *runJob) quick() *alias {
+	return r.alias(func(*bindFiles) *buildctx.Fingerprint { return nil })
+}
+
 // glance looks at what is bound.
 func (r *runJob) glance(ctx context.Context) *alias {
 	return r.alias(func(f *bindFiles) *buildctx.Fingerprint {
 		if f.find(ctx) != nil {
 			return nil
 		}
-		seen := f.tree.files.NewFingerprint()
+		seen := f.tree.fingerprint()
 		f.tree.files.Skim(f.pick.info.Path, f.pick.walk(nil, seen))
 		return seen
 	})
@@ -70,22 +84,26 @@ func (r *runJob) listed() *alias {
 	return r.alias(func(f *bindFiles) *buildctx.Fingerprint { return f.seen })
 }
 
-// alias is by what was seen of directories, and the layers of stages.
+// alias is by what was seen of directories, and the layers of stages; nil where there
+// are neither, or what was seen is not enough.
 func (r *runJob) alias(seen func(*bindFiles) *buildctx.Fingerprint) *alias {
 	a := &alias{pre: r.preimage()}
+	binds := false
 	for _, m := range r.mounts {
-		switch {
-		case m.bind == nil || m.wholeStage():
-		case m.src.stage != nil:
+		if m.bind == nil || m.wholeStage() {
+			continue
+		}
+		binds = true
+		if m.src.stage != nil {
 			a.pre.Add("from "+m.target, m.src.stage.chain.String())
-		default:
-			look := seen(m.bind)
-			if !a.add("seen "+m.target, m.bind.tree, look) {
-				return nil
-			}
+			continue
+		}
+		look := seen(m.bind) // which opens the tree
+		if !a.add("seen "+m.target, m.bind.tree, look) {
+			return nil
 		}
 	}
-	if a.seen == "" {
+	if !binds {
 		return nil
 	}
 	return a

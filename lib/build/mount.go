@@ -195,27 +195,6 @@ func optional(n *uint32, format string) string {
 	return fmt.Sprintf(format, *n)
 }
 
-// quick names stages by their layers; nil where there is none, or files of a
-// directory decide.
-func (r *runJob) quick() *alias {
-	p := r.preimage()
-	stages := false
-	for _, m := range r.mounts {
-		switch {
-		case m.bind == nil || m.wholeStage():
-		case m.src.stage == nil:
-			return nil
-		default:
-			p.Add("from "+m.target, m.src.stage.chain.String())
-			stages = true
-		}
-	}
-	if !stages {
-		return nil
-	}
-	return &alias{pre: p}
-}
-
 // files is what hashes the files that the step's binds show; nil without any.
 func (r *runJob) files() func(ctx context.Context) ([]cache.File, error) {
 	var binds []*bindFiles

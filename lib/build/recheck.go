@@ -59,12 +59,11 @@ type CheckResult struct {
 // checkHit does a step that hit again, if it is in the sample, and tells what
 // that gives. done says whether it did.
 func (b *builder) checkHit(ctx context.Context, s *stage, w *work, rec *cache.Record) (done bool, err error) {
-	key := rec.Key
-	if b.o.Recheck == nil || b.o.DryRun || w.quiet || !b.o.Recheck.Sample(key) {
+	if b.o.Recheck == nil || b.o.DryRun || w.quiet || !b.o.Recheck.Sample(rec.Key) {
 		return false, nil
 	}
 	began := time.Now()
-	result := CheckResult{Key: key}
+	result := CheckResult{Key: rec.Key}
 	e := Event{Type: EventCheck, Step: s.step, Total: b.total, Stage: s.name, Line: w.step.Line, File: b.fileName(), Text: stepText(w.step), Check: &result}
 	if err := b.makeAgain(ctx, s, w, rec, &e); err != nil {
 		if ctx.Err() != nil || errors.Is(err, context.Canceled) { // also when another stage failed

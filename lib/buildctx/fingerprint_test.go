@@ -65,22 +65,36 @@ func content(t testing.TB, c *Context, exclude *Ignore) string {
 	return b.String()
 }
 
+// openPrinted is openTree with an index.
 func openPrinted(t testing.TB, root, ignore string) *Context {
 	t.Helper()
-	g, err := ParseIgnore(strings.NewReader(ignore), ".dockerignore")
-	if err != nil {
-		t.Fatal(err)
-	}
 	x, err := OpenIndex(filepath.Join(t.TempDir(), "index"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := Open(root, Options{Ignore: g, Index: x})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close(); x.Close() })
+	t.Cleanup(func() { x.Close() })
+	c := openTree(t, root, ignore)
+	c.o.Index = x
 	return c
+}
+
+// printedFiles are in each directory of a tree for fingerprints.
+var printedFiles = []string{"f0", "f1", "a.tmp", "keep.log"}
+
+// makeNested makes dir with three directories in each other, at random names.
+func makeNested(t *testing.T, dir string, rnd *rand.Rand, old time.Time) {
+	t.Helper()
+	for range 3 {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for i, name := range printedFiles {
+			write(t, filepath.Join(dir, name), fmt.Sprint(i))
+			os.Chtimes(filepath.Join(dir, name), old, old)
+		}
+		os.Symlink("f1", filepath.Join(dir, "l"))
+		dir = filepath.Join(dir, fmt.Sprint("d", rnd.IntN(3)))
+	}
 }
 
 // TestFingerprintFollowsChanges makes random trees under random rules, changes one thing
@@ -130,19 +144,7 @@ func TestFingerprintFollowsChanges(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for i := range 20 * len(names) {
 		dir := filepath.Join(root, fmt.Sprint(i))
-		at := dir
-		for depth := range 3 {
-			if err := os.Mkdir(at, 0o755); err != nil {
-				t.Fatal(err)
-			}
-			for j, name := range []string{"f0", "f1", "a.tmp", "keep.log"} {
-				write(t, filepath.Join(at, name), fmt.Sprint(j))
-				os.Chtimes(filepath.Join(at, name), old, old)
-			}
-			os.Symlink("f1", filepath.Join(at, "l"))
-			at = filepath.Join(at, fmt.Sprint("d", rnd.IntN(3)))
-			_ = depth
-		}
+		makeNested(t, dir, rnd, old)
 		exclude, err := NewIgnore(excludes[rnd.IntN(len(excludes))]...)
 		if err != nil {
 			t.Fatal(err)
@@ -152,7 +154,7 @@ func TestFingerprintFollowsChanges(t *testing.T) {
 			subs, _ := filepath.Glob(filepath.Join(tr.dir, "d?"))
 			tr.dir = subs[0]
 		}
-		tr.file = []string{"f0", "f1", "a.tmp", "keep.log"}[rnd.IntN(4)]
+		tr.file = printedFiles[rnd.IntN(len(printedFiles))]
 		trees = append(trees, tr)
 	}
 	settle()

@@ -73,17 +73,9 @@ func (a *alias) line() string {
 
 // readAlias gives errDamaged for a file that is not as it was written.
 func readAlias(path string) (*alias, error) {
-	f, size, err := openPlain(path)
+	line, err := readPlain(path, maxAlias)
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	if size > maxAlias {
-		return nil, fmt.Errorf("%s: %w", path, errDamaged)
-	}
-	line := make([]byte, size)
-	if _, err := io.ReadFull(f, line); err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", path, errDamaged, err)
 	}
 	a := parseAlias(string(line))
 	if a == nil {

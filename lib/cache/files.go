@@ -49,22 +49,32 @@ func (s *Stats) schema() (got, want string)   { return s.Schema, StatsSchema }
 
 // readJSON reads one document. What is not one of its kind is errDamaged.
 func readJSON(path string, v document) error {
-	f, size, err := openPlain(path)
+	data, err := readPlain(path, maxDocument)
 	if err != nil {
 		return err
-	}
-	defer f.Close()
-	if size > maxDocument {
-		return fmt.Errorf("%s: %w", path, errDamaged)
-	}
-	data := make([]byte, size)
-	if _, err := io.ReadFull(f, data); err != nil {
-		return fmt.Errorf("%s: %w: %w", path, errDamaged, err)
 	}
 	if err := decodeJSON(data, v); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
+}
+
+// readPlain reads a regular file. One of more than limit bytes, or that is cut while
+// it is read, is errDamaged.
+func readPlain(path string, limit int64) ([]byte, error) {
+	f, size, err := openPlain(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if size > limit {
+		return nil, fmt.Errorf("%s: %w", path, errDamaged)
+	}
+	data := make([]byte, size)
+	if _, err := io.ReadFull(f, data); err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", path, errDamaged, err)
+	}
+	return data, nil
 }
 
 func decodeJSON(data []byte, v document) error {

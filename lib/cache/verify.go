@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -110,15 +111,25 @@ func (v *verifier) document(name string, doc document, end func(rest []byte) boo
 
 func isNewline(rest []byte) bool { return string(rest) == "\n" }
 
+// placed gives the digits in the name of a file of a kind, which may end in one of
+// exts, and tells of a file that has no business at its place.
+func (v *verifier) placed(name, kind string, exts ...string) (digits string, ok bool) {
+	if digits, ok = digitsOf(filepath.Base(name)); ok {
+		path := filepath.Join(v.c.dir, name)
+		ok = slices.ContainsFunc(exts, func(ext string) bool { return v.c.path(kind, digits, ext) == path })
+	}
+	if !ok {
+		v.found(name, "does not belong here")
+	}
+	return digits, ok
+}
+
 func (v *verifier) record(name string, _ int64) error {
 	r := &Record{}
 	if err := v.document(name, r, isNewline); err != nil {
 		return err
 	}
-	digits, ok := digitsOf(filepath.Base(name))
-	if !ok || v.c.path(records, digits, ".json") != filepath.Join(v.c.dir, name) {
-		v.found(name, "does not belong here")
-	} else if r.Key != "" && r.Key != keyPrefix+digits {
+	if digits, ok := v.placed(name, records, ".json"); ok && r.Key != "" && r.Key != keyPrefix+digits {
 		v.found(name, fmt.Sprintf("is the record of %q", r.Key))
 	}
 	return nil
@@ -133,19 +144,15 @@ func (v *verifier) alias(name string, _ int64) error {
 	if err != nil {
 		return err
 	}
-	if digits, ok := digitsOf(filepath.Base(name)); !ok || v.c.path(aliases, digits, "") != filepath.Join(v.c.dir, name) {
-		v.found(name, "does not belong here")
-	} else if a.key != keyPrefix+digits {
+	if digits, ok := v.placed(name, aliases, ""); ok && a.key != keyPrefix+digits {
 		v.found(name, fmt.Sprintf("is the alias %q", a.key))
 	}
 	return nil
 }
 
 func (v *verifier) preimage(name string, _ int64) error {
-	digits, ok := digitsOf(filepath.Base(name))
-	path := filepath.Join(v.c.dir, name)
-	if !ok || v.c.path(preimages, digits, "") != path && v.c.path(preimages, digits, zstdExt) != path {
-		v.found(name, "does not belong here")
+	digits, ok := v.placed(name, preimages, "", zstdExt)
+	if !ok {
 		return nil
 	}
 	_, err := v.c.preimage(digits, keyPrefix+digits)
@@ -160,9 +167,7 @@ func (v *verifier) preimage(name string, _ int64) error {
 }
 
 func (v *verifier) prefix(name string, size int64) error {
-	if digits, ok := digitsOf(filepath.Base(name)); !ok || v.c.path(prefixes, digits, "") != filepath.Join(v.c.dir, name) {
-		v.found(name, "does not belong here")
-	} else if size > 0 {
+	if _, ok := v.placed(name, prefixes, ""); ok && size > 0 {
 		v.found(name, "is not empty")
 	}
 	return nil
